@@ -15,6 +15,7 @@ use crate::portable::{Asked, Exported, Known, RemovedKeys};
 use crate::store::{SpendRequest, Store};
 use crate::stored_usage::{RateNote, StoredUsage};
 use crate::template::{ListedTemplates, StoredTemplate};
+use crate::template_version::TemplateVersion;
 
 /// A store whose writes are by one actor: each event that it writes says so, unless it names
 /// its actor itself. Reads are those of the store. [`Store::acting_as`] makes one.
@@ -44,6 +45,7 @@ pub struct ActingStore<'s, S: ?Sized> {
     by: &'s By,
     written: Option<Box<Named<'s>>>,
     once: Option<(&'s IssueOnce, UnixMillis)>,
+    template: Option<TemplateVersion>,
 }
 
 impl<S: ?Sized> fmt::Debug for ActingStore<'_, S> {
@@ -78,6 +80,7 @@ impl<'s, S: Store + ?Sized> ActingStore<'s, S> {
             by,
             written: None,
             once: None,
+            template: None,
         }
     }
 
@@ -88,6 +91,17 @@ impl<'s, S: Store + ?Sized> ActingStore<'s, S> {
     pub fn once(self, request: &'s IssueOnce, now: UnixMillis) -> Self {
         Self {
             once: Some((request, now)),
+            ..self
+        }
+    }
+
+    /// The same store, for what depends on a template: it writes only as long as this is its
+    /// version, and otherwise fails with
+    /// [`TemplateProblem::Stale`](crate::TemplateProblem::Stale).
+    #[must_use]
+    pub fn relying_on(self, template: &StoredTemplate) -> Self {
+        Self {
+            template: TemplateVersion::of(template),
             ..self
         }
     }
@@ -136,6 +150,9 @@ impl<S: Store + ?Sized> Store for ActingStore<'_, S> {
             .as_deref()
             .map(|written| NamedOnDrop { written, batch });
         let mut batch = batch.clone().by(self.by);
+        if self.template.is_some() {
+            batch.template_unchanged.clone_from(&self.template);
+        }
         let (Some((request, now)), Some(new)) = (self.once, batch.inserts.first()) else {
             return self.store.commit(&batch).await;
         };

@@ -45,6 +45,7 @@ use self::watch::Position;
 use crate::error::StoreError;
 use crate::issue_once::IssueOnce;
 use crate::store::Store;
+use crate::template::StoredTemplate;
 
 pub use self::answer::{Answer, Pending};
 pub use self::builder::AuthenticatorBuilder;
@@ -122,6 +123,7 @@ pub struct Authenticator<S> {
     /// Who the verbs of this handle write as.
     by: Arc<By>,
     once: Option<Arc<(IssueOnce, UnixMillis)>>,
+    template: Option<Arc<StoredTemplate>>,
 }
 
 /// What ends with the last handle.
@@ -298,6 +300,7 @@ impl<S> Clone for Authenticator<S> {
             inner: Arc::clone(&self.inner),
             by: Arc::clone(&self.by),
             once: self.once.clone(),
+            template: self.template.clone(),
         }
     }
 }

@@ -356,6 +356,7 @@ impl<S: Store + 'static> AuthenticatorBuilder<S> {
             }),
             by: Arc::default(),
             once: None,
+            template: None,
         })
     }
 }
