@@ -118,7 +118,7 @@ impl<T> Keyring<T> {
                 }
             } else {
                 // The same for records without extras, which most are.
-                match self.evaluate::<false>(id, entry, None, request, clock) {
+                match self.evaluate(id, entry, None, request, clock) {
                     Ok(spent) => {
                         // store-forwarding stall: build in place (see ARCHITECTURE.md)
                         let allowed = entry.allowed(id, None, spent, clock);

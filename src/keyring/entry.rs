@@ -189,17 +189,11 @@ impl<T> Entry<T> {
         Extras::lineage(self.extras(), id)
     }
 
-    /// Spends one request and one use; `extras` is the entry's own. `SHARED` is set in keyrings
-    /// whose limits are counted elsewhere, so that others pay nothing for it.
+    /// Spends one request and one use; `extras` is the entry's own.
     #[inline(always)]
-    pub(super) fn spend<const SHARED: bool>(
-        &self,
-        extras: Option<&Extras>,
-        clock: Clock,
-    ) -> Result<Spent, SpendError> {
+    pub(super) fn spend(&self, extras: Option<&Extras>, clock: Clock) -> Result<Spent, SpendError> {
         let limit = self.rate_limit.as_deref();
-        if SHARED
-            && let Some(extras) = extras
+        if let Some(extras) = extras
             && let Some(lease) = &extras.lease
             && let Some(limit) = limit
         {

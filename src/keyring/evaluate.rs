@@ -58,43 +58,14 @@ impl<T> Keyring<T> {
         clock: Clock,
         view: impl FnOnce(&T) -> V,
     ) -> Option<Check<'a, V>> {
-        if self.leases.is_some() {
-            return self.decide_shared(id, entry, request, clock, view);
-        }
-        self.decide_by::<false, V>(id, entry, request, clock, view)
-    }
-
-    #[inline(never)]
-    fn decide_shared<'a, V>(
-        &self,
-        id: KeyId,
-        entry: &Entry<T>,
-        request: &Request<'_>,
-        clock: Clock,
-        view: impl FnOnce(&T) -> V,
-    ) -> Option<Check<'a, V>> {
-        self.decide_by::<true, V>(id, entry, request, clock, view)
-    }
-
-    #[inline(always)]
-    fn decide_by<'a, const SHARED: bool, V>(
-        &self,
-        id: KeyId,
-        entry: &Entry<T>,
-        request: &Request<'_>,
-        clock: Clock,
-        view: impl FnOnce(&T) -> V,
-    ) -> Option<Check<'a, V>> {
-        match self.evaluate::<SHARED>(id, entry, entry.extras(), request, clock) {
+        match self.evaluate(id, entry, entry.extras(), request, clock) {
             Ok(spent) => {
                 let allowed = entry.allowed(id, entry.extras(), spent, clock);
                 let value = view(entry.value());
                 Some(Check::Decided(Decision::Allow(allowed), Some(value)))
             }
             Err(denied) => {
-                if SHARED {
-                    self.note_remembered(&denied, entry);
-                }
+                self.note_remembered(&denied, entry);
                 let denial = denied.denial(id, entry, clock)?;
                 Some(Check::Decided(Decision::Deny(denial), None))
             }
@@ -103,7 +74,7 @@ impl<T> Keyring<T> {
 
     /// Evaluates a request by an entry, of which `extras` is a part, and notes the use of the key.
     #[inline(always)]
-    pub(super) fn evaluate<const SHARED: bool>(
+    pub(super) fn evaluate(
         &self,
         id: KeyId,
         entry: &Entry<T>,
@@ -112,8 +83,7 @@ impl<T> Keyring<T> {
         clock: Clock,
     ) -> Result<Spent, EntryDenial> {
         self.judge(id, entry, extras, request, clock)?;
-        let spent = entry.spend::<SHARED>(extras, clock);
-        let spent = spent.map_err(EntryDenial::Spending)?;
+        let spent = entry.spend(extras, clock).map_err(EntryDenial::Spending)?;
         self.count(id, entry, clock.now);
         Ok(spent)
     }

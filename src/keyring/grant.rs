@@ -193,7 +193,7 @@ impl<T> Keyring<T> {
             self.refuse(ticket, state, clock);
             return self.judge_by(entry?, ticket, clock, |entry| {
                 // Another thread may have brought some.
-                match entry.spend::<true>(entry.extras(), clock) {
+                match entry.spend(entry.extras(), clock) {
                     Err(SpendError::NoTokens) => {
                         Err(SpendError::Exhausted(Exhausted::RateLimit, state))
                     }
