@@ -37,8 +37,9 @@ pub(crate) use threads::{missing_source, run_threads as threads};
 
 const WARNINGS: [&str; 4] = ["-Wall", "-Wextra", "-Wpedantic", "-Werror"];
 /// Programs without arguments, each of which uses a part of the interface.
-const TOURS: [&str; 9] = [
+const TOURS: [&str; 10] = [
     "basics", "keyrings", "changes", "derived", "explain", "errors", "sizes", "names", "decide",
+    "tokens",
 ];
 const SOURCES: &str = "bindings/c/tests/c";
 /// The store for SQLite, which programs copy.
