@@ -24,6 +24,7 @@ use super::watch::Position;
 use super::{Authenticator, Inner, Shared};
 use crate::error::StoreError;
 use crate::store::Store;
+use crate::wake::{Wake, Wakes};
 
 /// The shortest time that can be set: a task must sleep.
 const TIME_MIN: Duration = Duration::from_millis(1);
@@ -79,6 +80,7 @@ pub struct AuthenticatorBuilder<S> {
     lease_clock: Clock,
     flush_interval: Duration,
     change_signal: Option<Arc<Notify>>,
+    wakes: Wakes,
     clock: fn() -> Result<UnixMillis, Error>,
     process: By,
 }
@@ -102,6 +104,7 @@ impl<S: Store + 'static> AuthenticatorBuilder<S> {
             lease_clock: Clock::default(),
             flush_interval: Duration::from_secs(5),
             change_signal: None,
+            wakes: Wakes::default(),
             clock: UnixMillis::now,
             process: By::keystile(),
         }
@@ -230,6 +233,13 @@ impl<S: Store + 'static> AuthenticatorBuilder<S> {
         self
     }
 
+    /// Notifies other processes after each change that this authenticator makes; they pass what
+    /// notifies them to [`change_signal`](Self::change_signal).
+    pub fn wakes(mut self, others: Arc<dyn Wake>) -> Self {
+        self.wakes = Wakes(Some(others));
+        self
+    }
+
     /// The authenticator, whose tasks run in the tokio runtime that this is called in. The
     /// runtime needs its timer.
     ///
@@ -266,6 +276,7 @@ impl<S: Store + 'static> AuthenticatorBuilder<S> {
             store_timeout: self.store_timeout,
             process: self.process,
             clock: self.clock,
+            wakes: self.wakes,
             stopped: false.into(),
             ended: ended.clone(),
             tasks: tasks.clone(),
