@@ -52,8 +52,15 @@ impl OnServer<'_> {
         for number in rest {
             call.arg(number);
         }
-        let answer: Vec<u64> = call.invoke(self.connection).unwrap();
-        answer.try_into().unwrap()
+        let answer: Result<Vec<u64>, _> = call.invoke(self.connection);
+        match answer {
+            Ok(answer) => answer.try_into().unwrap(),
+            // What a broken script has written; no vector has as many tokens.
+            Err(error) if error.code() == Some("KEYSTILE") => {
+                [u32::MAX.into(), 0, 0, *rest.last().unwrap()]
+            }
+            Err(error) => panic!("{error}"),
+        }
     }
 }
 
