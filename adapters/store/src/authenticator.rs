@@ -46,6 +46,7 @@ use crate::error::StoreError;
 use crate::issue_once::IssueOnce;
 use crate::store::Store;
 use crate::template::StoredTemplate;
+use crate::wake::Wakes;
 
 pub use self::answer::{Answer, Pending};
 pub use self::builder::AuthenticatorBuilder;
@@ -155,6 +156,8 @@ struct Shared<S> {
     store_timeout: Duration,
     clock: fn() -> Result<UnixMillis, Error>,
     stopped: AtomicBool,
+    /// Notifies other processes.
+    wakes: Wakes,
     handle: Handle,
     ended: CancellationToken,
     tasks: TaskTracker,

@@ -360,6 +360,9 @@ impl<S: Store + 'static> Authenticator<S> {
         if let Some(template) = &self.template {
             store = store.relying_on(template);
         }
+        if let Some(wake) = &self.inner.shared.wakes.0 {
+            store = store.noting_batches(|| wake.wake());
+        }
         store.noting_writes(move |id| keyring.invalidate(id))
     }
 
