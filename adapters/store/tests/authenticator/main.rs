@@ -21,6 +21,7 @@ mod lease;
 mod lifecycle;
 mod limits;
 mod scripted;
+mod signals;
 mod try_check;
 mod uses;
 mod vectors;
