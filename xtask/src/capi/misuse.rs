@@ -6,7 +6,7 @@ use core::fmt::Write as _;
 use super::prototypes::{Function, Header, Parameter};
 
 /// The pointers that may be NULL, as the header documents.
-const OPTIONAL: [&str; 22] = [
+const OPTIONAL: [&str; 23] = [
     "out_error",
     "peppers",
     "options",
@@ -21,6 +21,7 @@ const OPTIONAL: [&str; 22] = [
     "keystile_keyring_admit.value",
     "keystile_keyring_decide.context",
     "keystile_respond.requirement",
+    "keystile_respond.extractor",
     "keystile_template_new.endpoints",
     "keystile_template_new.rate_limit",
     "keystile_rotate.policy",
