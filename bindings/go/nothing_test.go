@@ -186,6 +186,37 @@ func TestNoTypeEscapesTheTestOfNothing(t *testing.T) {
 	}
 }
 
+// No one has to remember which of two such names is which.
+func TestNoTwoNamesDifferOnlyInCase(t *testing.T) {
+	found := 0
+	for _, folder := range []string{".", "keystilehttp", "keystilesql", "keystilepgx", "storetest"} {
+		names := map[string]string{}
+		for _, path := range must[[]string](t)(filepath.Glob(filepath.Join(folder, "*.go"))) {
+			if strings.HasSuffix(path, "_test.go") {
+				continue
+			}
+			source := must[[]byte](t)(os.ReadFile(path))
+			file := must[*ast.File](t)(parser.ParseFile(token.NewFileSet(), path, source, parser.SkipObjectResolution))
+			ast.Inspect(file, func(node ast.Node) bool {
+				name, isName := node.(*ast.Ident)
+				if !isName || !name.IsExported() {
+					return true
+				}
+				found++
+				folded := strings.ToLower(name.Name)
+				if other, isKnown := names[folded]; isKnown && other != name.Name {
+					t.Errorf("%s: %s and %s", path, other, name.Name)
+				}
+				names[folded] = name.Name
+				return true
+			})
+		}
+	}
+	if found < 1_000 {
+		t.Errorf("found only %d names", found)
+	}
+}
+
 // called returns the exported types of a file that are no interfaces, and its functions.
 func called(file *ast.File) (names []string) {
 	for _, declaration := range file.Decls {
