@@ -9,7 +9,6 @@ use keystile_store::{
     Batch, Filter, PAGE_MAX, Page, Reach, Selection, SqliteStore, Store, prune_events, revoke,
     suspend,
 };
-use tokio::sync::Notify;
 
 use crate::scripted::{Scripted, Trouble, ask, at, code, has_begun, issued, over};
 

@@ -14,8 +14,8 @@ const SECOND: Duration = Duration::from_secs(1);
 /// Its own interval is an hour, so that it reads only when it is notified.
 fn signalled(store: &Arc<Scripted>, signal: &Arc<Notify>) -> Authenticator<Scripted> {
     over(store)
-        .poll_interval(Duration::from_hours(1))
-        .revocation_bound(Duration::from_hours(2))
+        .poll_interval(Duration::from_secs(3_600))
+        .revocation_bound(Duration::from_secs(7_200))
         .change_signal(Arc::clone(signal))
         .build()
         .unwrap()
