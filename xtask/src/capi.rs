@@ -113,6 +113,8 @@ pub(crate) fn tests(workspace: &Workspace) -> TaskResult {
     for source in ["header", "basics"] {
         bench.compile("clang", "c2x", source, &[&format!("{source}.c")], &as_c23)?;
     }
+    let unload = bench.compile("gcc", "gnu99", "unload", &["unload.c"], &[])?;
+    run(workspace.command(&unload).arg(&bench.library.shared))?;
     let forks = bench.compile("gcc", "gnu99", "forks", &["forks.c"], &[])?;
     run(workspace.command(&forks).arg("200"))?;
     // The control, which has a lock and no guard, must be seen to hang.
