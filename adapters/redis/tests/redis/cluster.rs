@@ -171,9 +171,9 @@ async fn sentinels_lead_to_the_next_master() {
         until(
             sentinel,
             &words,
-            "\"num-other-sentinels\"), bulk-string('\"2\"')",
+            "num-other-sentinels\"'), bulk-string('\"2\"')",
         );
-        until(sentinel, &words, "\"num-slaves\"), bulk-string('\"1\"')");
+        until(sentinel, &words, "num-slaves\"'), bulk-string('\"1\"')");
     }
     until(&replica, &["INFO", "replication"], "master_link_status:up");
     let urls: Vec<String> = sentinels.iter().map(Server::url).collect();
