@@ -98,6 +98,12 @@ impl Answered {
 }
 
 impl History {
+    /// Whether a request with this key waits for its answer on this node.
+    pub(crate) fn waits(&self, node: usize, key: usize) -> bool {
+        let mut asked = self.asked.iter();
+        asked.any(|asked| (asked.node, asked.key) == (node, key) && asked.answer == Answered::Not)
+    }
+
     /// The process on this node has ended with what it had under way.
     pub(crate) fn has_crashed(&mut self, node: usize, process: u32) {
         let own = |asked: &&mut Asked| (asked.node, asked.process) == (node, process);
