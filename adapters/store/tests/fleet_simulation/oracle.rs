@@ -9,7 +9,7 @@ use keystile::{KeyId, RateLimit, Status};
 use crate::clocks::RATE_ERROR_MILLIONTHS;
 use crate::database::Written;
 use crate::healing::End;
-use crate::history::{Answered, Asked, History, VerbKind, VerbOutcome};
+use crate::history::{Answered, Asked, History, Jolt, VerbKind, VerbOutcome};
 use crate::node::BOUND_MILLIS;
 
 const MILLION: u64 = 1_000_000;
@@ -138,6 +138,8 @@ fn uses(history: &History, written: &[Written]) -> Result<(), Violation> {
 struct Limits {
     seen: Vec<RateLimit>,
     changes: u64,
+    /// The uses are counted, so the store decides about each request.
+    is_counted: bool,
 }
 
 impl Limits {
@@ -162,33 +164,37 @@ impl Limits {
     }
 }
 
-/// Each process counts for itself.
+/// Each process counts for itself, unless the store decides.
 fn limits(history: &History, written: &[Written]) -> Result<(), Violation> {
     let mut limits: HashMap<KeyId, Limits> = HashMap::new();
     for Written { record, .. } in written {
         if let Some(limit) = record.rate_limit {
-            limits.entry(record.lineage).or_default().add(limit);
+            let limits = limits.entry(record.lineage).or_default();
+            limits.add(limit);
+            limits.is_counted |= record.remaining_uses.is_some();
         }
     }
     let mut passed: HashMap<_, Vec<(u64, u64)>> = HashMap::new();
     for (asked, answered) in allowed(history) {
         let lineage = history.keys[asked.key].lineage;
-        if limits.contains_key(&lineage) {
-            let group = (lineage, asked.node, asked.process);
+        if let Some(limits) = limits.get(&lineage) {
+            let process = (!limits.is_counted).then_some((asked.node, asked.process));
+            let group = (lineage, process);
             passed
                 .entry(group)
                 .or_default()
                 .push((answered, asked.sent));
         }
     }
-    for ((lineage, node, process), mut passed) in passed {
+    for ((lineage, process), mut passed) in passed {
         passed.sort_unstable();
-        let jolts = history.jolts.iter().filter(|jolt| jolt.node == node);
+        let of = |jolt: &&Jolt| process.is_some_and(|(node, _)| node == jolt.node);
+        let jolts = history.jolts.iter().filter(of);
         let jolts: Vec<u64> = jolts.map(|jolt| jolt.at).collect();
         if let Some(text) = exceeds(&limits[&lineage], &passed, &jolts) {
             return broken(
                 Invariant::Limit,
-                format!("{lineage} on node {node}, process {process}: {text}"),
+                format!("{lineage} in {process:?}: {text}"),
             );
         }
     }

@@ -20,8 +20,9 @@ use crate::test_rng::TestRng;
 
 /// Steps of a schedule; most of them are requests.
 const STEPS: u64 = 26;
-const KEYS: usize = 3;
-const KEYS_MAX: usize = 6;
+/// Kinds of keys, and the keys at the beginning: one of each.
+const KEYS: usize = 4;
+const KEYS_MAX: usize = 7;
 /// Limits as requests, the window in milliseconds, and the burst.
 const LIMITS: [(u32, u64, u32); 4] = [(5, 500, 3), (10, 1_000, 10), (3, 200, 1), (7, 700, 4)];
 /// How far a wall clock is set back at most, or further than a minute: by less, a limit may wait
@@ -228,13 +229,17 @@ impl World {
         }
     }
 
-    /// A key of one of three kinds: without a limit, with one, or with counted uses.
+    /// A key without a limit, with one, with counted uses, or with both.
     async fn issue(&mut self, kind: usize, by: Option<usize>) {
         let mut request = IssueRequest::new("Acme").unwrap();
         match kind {
             0 => {}
             1 => request = request.rate_limit(self.any_limit()),
-            _ => request = request.uses(1 + self.rng.below(12)).unwrap(),
+            2 => request = request.uses(1 + self.rng.below(12)).unwrap(),
+            _ => {
+                let limit = self.any_limit();
+                request = request.uses(25).unwrap().rate_limit(limit);
+            }
         }
         let now = clocks::wall_of(by.unwrap_or(STORE));
         let issued = self.issuer.issue(&request, &mut self.rng, now).unwrap();
