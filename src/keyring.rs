@@ -22,6 +22,7 @@
 //!                 let record = store(ticket.lookup());
 //!                 check = keyring.admit(ticket, record.as_ref(), now);
 //!             }
+//!             Check::NeedsTokens(_) => unreachable!("its limits are its own"),
 //!         }
 //!     }
 //!     Decision::Deny(Denial::new(Cause::StoreUnavailable))
@@ -46,7 +47,10 @@ mod evicted_uses;
 mod eviction;
 mod fault;
 mod found;
+mod grant;
 mod invalidation;
+mod lease;
+mod leases;
 mod limits;
 mod lineages;
 mod map;
@@ -61,7 +65,9 @@ mod stats;
 mod sync;
 mod tag;
 mod ticket;
+mod token_ticket;
 mod unadmitted;
+mod unused_tokens;
 mod uses;
 mod uses_left;
 mod versions;
@@ -96,6 +102,7 @@ use stats::Counters;
 use sync::atomic::AtomicU64;
 use sync::{Hashing, Mutex, MutexGuard, lock};
 use tag::Tagger;
+use unused_tokens::Held;
 use versions::Versions;
 
 pub use builder::KeyringBuilder;
@@ -103,8 +110,12 @@ pub use check::Check;
 #[cfg(keystile_loom)]
 pub use fault::{Fault, plant};
 pub use found::Found;
+pub use grant::Grant;
+pub use leases::Leases;
 pub use stats::Stats;
 pub use ticket::Ticket;
+pub use token_ticket::TokenTicket;
+pub use unused_tokens::UnusedTokens;
 pub use uses::Use;
 
 /// An in-process verifier for many threads.
@@ -188,6 +199,9 @@ pub struct Keyring<T = ()> {
     limits: Limits,
     lineages: Lineages,
     evicted_uses: EvictedUses,
+    /// How tokens of shared limits are taken, if limits are shared, and what is to be given back.
+    leases: Option<Leases>,
+    held: Held,
     /// The latest time of the limits, and by how much that is ahead of the caller's clock.
     latest: AtomicU64,
     set_back: AtomicU64,

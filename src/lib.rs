@@ -101,7 +101,10 @@ pub use key::label::{Environment, Prefix, TemplateName};
 pub use key::presented::{Candidates, Lookup, PresentedKey};
 pub use key::text::ApiKey;
 #[cfg(feature = "keyring")]
-pub use keyring::{Check, Found, Keyring, KeyringBuilder, Stats, Ticket, Use};
+pub use keyring::{
+    Check, Found, Grant, Keyring, KeyringBuilder, Leases, Stats, Ticket, TokenTicket, UnusedTokens,
+    Use,
+};
 #[cfg(all(feature = "keyring", keystile_loom))]
 pub use keyring::{Fault, plant};
 pub use lifecycle::change::change;

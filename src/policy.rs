@@ -8,6 +8,7 @@ pub(crate) mod never_matches;
 pub(crate) mod path;
 pub(crate) mod permission;
 pub(crate) mod rate_limit;
+mod rate_share;
 pub(crate) mod rate_state;
 pub(crate) mod requirement;
 pub(crate) mod template;

@@ -33,6 +33,7 @@ fn name<T>(check: &Check<'_, T>) -> String {
         Check::Decided(Decision::Allow(_), _) => "allow".to_owned(),
         Check::Decided(Decision::Deny(denial), _) => format!("{:?}", denial.cause()),
         Check::NeedsRecord(_) => "needs a record".to_owned(),
+        Check::NeedsTokens(_) => "needs tokens".to_owned(),
     }
 }
 

@@ -77,6 +77,7 @@ fn g9_rocketride_1994_ten_million_invented_keys_fill_no_memory_and_evict_nothing
         for number in 0..INVENTED / THREADS {
             let forged = forger.forge();
             match keyring.check(forged, &request, at(1)) {
+                Check::NeedsTokens(_) => panic!("its limits are its own"),
                 Check::NeedsRecord(ticket) => {
                     let refused = backed.admit(ticket, None, at(1));
                     assert!(matches!(refused, Check::Decided(Decision::Deny(_), _)));

@@ -83,6 +83,7 @@ impl KeyringWithStore {
         for _ in 0..ROUNDS {
             match check {
                 Check::Decided(decision, value) => return matched(decision, value),
+                Check::NeedsTokens(_) => panic!("its limits are its own"),
                 Check::NeedsRecord(ticket) => {
                     let record = self.fetch(key);
                     let found = record.as_ref();
@@ -101,7 +102,7 @@ impl KeyringWithStore {
             .check(key.text.as_bytes(), &Request::new(), at(1))
         {
             Check::Decided(decision, value) => Some(matched(decision, value)),
-            Check::NeedsRecord(_) => None,
+            Check::NeedsRecord(_) | Check::NeedsTokens(_) => None,
         }
     }
 

@@ -121,6 +121,7 @@ pub(crate) fn cause(check: &Check<'_>) -> Option<Cause> {
     match check {
         Check::Decided(decision, _) => decision.denial().map(|denial| denial.cause()),
         Check::NeedsRecord(_) => panic!("the record is not cached"),
+        Check::NeedsTokens(_) => panic!("its limits are its own"),
     }
 }
 

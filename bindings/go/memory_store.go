@@ -122,6 +122,18 @@ func (s *MemoryStore) Spend(ctx context.Context, request SpendRequest) (spent bo
 	})
 }
 
+// ReplaceRate replaces the state of a lineage's rate limit if it has not changed.
+func (s *MemoryStore) ReplaceRate(ctx context.Context, lineage KeyID, before, after RateState) (replaced bool, err error) {
+	return replaced, s.with(ctx, func(state *memoryState) error {
+		usage := state.usage[lineage]
+		replaced = usage != nil && usage.Rate == before
+		if replaced {
+			usage.Rate = after
+		}
+		return nil
+	})
+}
+
 // NoteRates records what a process has counted against rate limits.
 func (s *MemoryStore) NoteRates(ctx context.Context, rates []RateNote, now time.Time) error {
 	return s.with(ctx, func(state *memoryState) error {

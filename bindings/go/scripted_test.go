@@ -179,6 +179,13 @@ func (s *scripted) Spend(ctx context.Context, request keystile.SpendRequest) (bo
 	return s.tables().Spend(context.WithoutCancel(ctx), request)
 }
 
+func (s *scripted) ReplaceRate(ctx context.Context, lineage keystile.KeyID, before, after keystile.RateState) (bool, error) {
+	if err := s.sound("spends"); err != nil {
+		return false, err
+	}
+	return s.tables().ReplaceRate(ctx, lineage, before, after)
+}
+
 func (s *scripted) NoteRates(ctx context.Context, rates []keystile.RateNote, now time.Time) error {
 	if err := s.sound("notes"); err != nil {
 		return err

@@ -56,6 +56,10 @@ type UsageStore interface {
 	// Spend writes usage back if it still is request.Before and the key's record still has
 	// the version that the decision was made on. It reports whether it did.
 	Spend(ctx context.Context, request SpendRequest) (bool, error)
+	// ReplaceRate replaces the state of a lineage's rate limit if it still is before; both are in
+	// the time of the store's clock. It reports whether it did. Remaining uses do not change, and
+	// no key is looked at; an unknown lineage has no state to replace.
+	ReplaceRate(ctx context.Context, lineage KeyID, before, after RateState) (bool, error)
 	// NoteRates records what a process has counted against rate limits, whose clock shows
 	// now; at most 1,000 states at a time. A store with a clock of its own converts them. A
 	// state is only raised, with one exception: one that lies further ahead of the store's

@@ -61,7 +61,7 @@ impl<'k> PresentedKey<'k> {
         }
     }
 
-    pub(crate) const fn text(&self) -> &[u8] {
+    pub(crate) const fn text(&self) -> &'k [u8] {
         self.text
     }
 }

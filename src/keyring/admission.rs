@@ -132,7 +132,12 @@ impl<T: Clone> Keyring<T> {
         let is_new = known.is_none();
         let limit = record.rate_limit.map(|limit| self.limits.share(limit));
         let at = self.clock(now).limits;
-        let Ok(joined) = self.share(record, &usage, limit.as_ref(), at) else {
+        // Of a limit that is counted elsewhere, only this process's part is counted here.
+        let counted = match &self.leases {
+            Some(leases) => self.part_of(leases, record),
+            None => limit.clone(),
+        };
+        let Ok(joined) = self.share(record, &usage, counted.as_ref(), at) else {
             if is_new {
                 self.slots.leave(slot, &id);
             }
@@ -141,7 +146,9 @@ impl<T: Clone> Keyring<T> {
             let denial = Denial::of(Cause::StoreUnavailable, id);
             return Check::Decided(Decision::Deny(denial), None);
         };
-        let rate = self.spent(record, &usage, known, joined.as_ref(), at);
+        let by = counted.as_deref();
+        let rate = self.spent(record, by, &usage, known, joined.as_ref(), at);
+        let lease = self.lease_of(record, known, counted);
         let as_of = if planted(Fault::AsOfAdmission) {
             self.invalidations.now()
         } else {
@@ -167,6 +174,7 @@ impl<T: Clone> Keyring<T> {
                     && self.invalidations.binds_version(known.as_of)
             }),
             share: joined.map(|(share, _)| share),
+            lease,
             value,
         };
         if ticket.key.claimed_id().is_none() {
@@ -192,8 +200,13 @@ impl<T: Clone> Keyring<T> {
             // After the decision, so that the new key is judged even if it is the one evicted.
             self.evict(now);
         }
-        match check {
-            Some(check) => check,
+        if let Some(check) = check {
+            return check;
+        }
+        let (text, request) = (ticket.key.text(), &ticket.request);
+        let waiting = entry.and_then(|entry| self.token_ticket(id, entry, text, request, now));
+        match waiting {
+            Some(waiting) => Check::NeedsTokens(waiting),
             None => self.overtaken(ticket),
         }
     }
@@ -280,6 +293,7 @@ impl<T: Clone> Keyring<T> {
     fn spent(
         &self,
         record: &KeyRecord,
+        limit: Option<&RateLimit>,
         usage: &Usage,
         known: Option<&Entry<T>>,
         joined: Option<&(Share, bool)>,
@@ -293,7 +307,6 @@ impl<T: Clone> Keyring<T> {
             None => self.lineages.take_debt(&record.id).map(Debt::parts),
         };
         let own = own.filter(|(_, state)| *state != RateState::default());
-        let limit = record.rate_limit.as_ref();
         // Its uses may have been counted before, and are no more.
         let own = if own.is_none() && limit.is_some() && joined.is_none() {
             self.lineages.spent(&record.lineage).map(Debt::parts)

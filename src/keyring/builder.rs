@@ -13,8 +13,9 @@ use super::sizes::LOCKS;
 use super::sync::atomic::AtomicU64;
 use super::sync::{Hashing, Mutex};
 use super::tag::Tagger;
+use super::unused_tokens::Held;
 use super::versions::Versions;
-use super::{Counters, Keyring};
+use super::{Counters, Keyring, Leases};
 use crate::decision::rate_limit_fields::RateLimitFields;
 use crate::decision::response_policy::ResponsePolicy;
 use crate::decision::status_policy::StatusPolicy;
@@ -53,6 +54,7 @@ pub struct KeyringBuilder {
     responses: ResponsePolicy,
     clock_skew: Millis,
     monotonic: Option<fn() -> Millis>,
+    leases: Option<Leases>,
 }
 
 impl KeyringBuilder {
@@ -65,6 +67,7 @@ impl KeyringBuilder {
             responses: ResponsePolicy::new(StatusPolicy::Rfc9110, RateLimitFields::Draft6),
             clock_skew: Millis::from_secs(60),
             monotonic: None,
+            leases: None,
         }
     }
 
@@ -144,6 +147,43 @@ impl KeyringBuilder {
         }
     }
 
+    /// Rate limits are counted in one place for several processes, from which this keyring asks
+    /// for tokens: then a check whose key has a rate limit can be answered with
+    /// [`Check::NeedsTokens`](super::Check::NeedsTokens), after everything else was judged.
+    /// Without this, it never is.
+    ///
+    /// Call [`Keyring::unused_tokens`] eight times in each length of a lease, and
+    /// [`Keyring::all_unused_tokens`] before stopping. [`Use::rate`](super::Use::rate) is `None`
+    /// then, since the state is kept elsewhere. Uses that are counted are counted as without it.
+    ///
+    /// ```
+    /// # use keystile::*;
+    /// # let now = UnixMillis::new(1_790_000_000_000)?;
+    /// # let format = KeyFormat::structured("acme")?;
+    /// # let ten = RateLimit::new(10, Millis::from_secs(1))?;
+    /// # let request = IssueRequest::new("Acme")?.rate_limit(ten);
+    /// # let issued = issue(&format, &PepperRing::none(), &request, &mut SysRng, now)?;
+    /// let keyring = Keyring::builder(Verifier::new(format)).shared_limits(Leases::default()).build()?;
+    /// let key = issued.key.expose().as_bytes();
+    /// let Check::NeedsRecord(ticket) = keyring.check(key, &Request::new(), now) else { panic!() };
+    /// let Check::NeedsTokens(ticket) = keyring.admit(ticket, Some(&issued.record), now) else {
+    ///     panic!("its limit is counted elsewhere");
+    /// };
+    /// // There, other processes have taken all ten.
+    /// let (_, spent) = ten.take(RateState::default(), now, 10);
+    /// let refused = Grant::new(0, spent, now, now);
+    /// let Check::Decided(decision, None) = keyring.grant(ticket, refused, now) else { panic!() };
+    /// assert_eq!(decision.denial().unwrap().retry_after(), Some(Millis::new(100)));
+    /// # Ok::<(), Error>(())
+    /// ```
+    #[must_use]
+    pub fn shared_limits(self, leases: Leases) -> Self {
+        Self {
+            leases: Some(leases),
+            ..self
+        }
+    }
+
     /// The keyring.
     ///
     /// # Errors
@@ -196,6 +236,8 @@ impl KeyringBuilder {
             limits: Limits::new(hasher.clone()),
             lineages: Lineages::new(self.capacity),
             evicted_uses: EvictedUses::new(self.capacity),
+            leases: self.leases,
+            held: Held::new(hasher.clone()),
             hasher,
             latest: AtomicU64::new(0),
             set_back: AtomicU64::new(0),

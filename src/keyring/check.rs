@@ -1,7 +1,7 @@
 //! A check of a presented key against what is cached.
 
 use super::sync::atomic::Ordering;
-use super::{Keyring, Ticket};
+use super::{Keyring, Ticket, TokenTicket};
 use crate::decision::answer::Decision;
 use crate::decision::cause::Cause;
 use crate::decision::denial::Denial;
@@ -35,7 +35,7 @@ use crate::time::UnixMillis;
 #[must_use = "a decision that is not looked at guards nothing"]
 #[expect(
     clippy::exhaustive_enums,
-    reason = "a caller has to handle both, and there is no third"
+    reason = "a caller has to handle all three, and there is no fourth"
 )]
 #[expect(
     clippy::large_enum_variant,
@@ -48,6 +48,10 @@ pub enum Check<'a, T = ()> {
     /// The record is not cached: fetch it by [`Ticket::lookup`] and call
     /// [`Keyring::admit`].
     NeedsRecord(Ticket<'a>),
+    /// The rate limit is counted elsewhere and a token is missing, which is all that is: take
+    /// as many as [`TokenTicket::tokens`] says and call [`Keyring::grant`]. Only keyrings with
+    /// [`shared_limits`](super::KeyringBuilder::shared_limits) answer so.
+    NeedsTokens(TokenTicket<'a>),
 }
 
 impl<T: Clone> Keyring<T> {
@@ -109,6 +113,9 @@ impl<T> Keyring<T> {
                 if let Some(check) = self.decide(id, entry, request, clock, view) {
                     return check;
                 }
+                if self.leases.is_some() {
+                    return self.undecided(id, entry, credential, request, now);
+                }
             } else {
                 // The same for records without extras, which most are.
                 match self.evaluate(id, entry, None, request, clock) {
@@ -146,9 +153,11 @@ impl<T> Keyring<T> {
                 && let Some(entry) = entries.get(id)
                 && entry.tag().is(&tag)
                 && self.holds(entry, clock)
-                && let Some(check) = self.decide(*id, entry, request, clock, view)
             {
-                return check;
+                return match self.decide(*id, entry, request, clock, view) {
+                    Some(check) => check,
+                    None => self.undecided(*id, entry, credential, request, now),
+                };
             }
         }
         self.unproved(credential, false, request, now)
@@ -157,7 +166,7 @@ impl<T> Keyring<T> {
     /// The result if no cached record proves the key: malformed, known to be wrong, or a
     /// ticket. `is_other` is set if the record of its id is cached and the key is another.
     #[inline(never)]
-    fn unproved<'a, V>(
+    pub(super) fn unproved<'a, V>(
         &self,
         credential: &'a [u8],
         is_other: bool,
@@ -231,6 +240,7 @@ mod tests {
                 Check::NeedsRecord(ticket) => {
                     check = keyring.admit_with(ticket, record.map(Found::new), now());
                 }
+                Check::NeedsTokens(_) => panic!("its limits are its own"),
             }
         }
     }

@@ -8,6 +8,7 @@ use std::vec::Vec;
 use super::clock::Clock;
 use super::count::Count;
 use super::invalidation::OwnerSlot;
+use super::lease::{Lease, Token};
 use super::meter::{RateMeter, SpendError, Spent};
 use super::shared_meter::{Share, owes_until};
 use super::sync::atomic::{AtomicBool, AtomicU8, AtomicU64, Ordering};
@@ -24,6 +25,7 @@ use crate::policy::permission::Granted;
 use crate::policy::rate_limit::{Quota, RateLimit};
 use crate::policy::rate_state::RateState;
 use crate::record::key_record::KeyRecord;
+use crate::record::usage::Exhausted;
 use crate::time::{Millis, UnixMillis};
 
 /// A cached record. All but the atomics is fixed once it is in the map: a changed record
@@ -66,6 +68,8 @@ pub(super) struct Extras {
     lineage: KeyId,
     /// Its share of the lineage's meter, if the meter is not the entry's own.
     share: Option<Share>,
+    /// The tokens of its limit, if that is counted elsewhere.
+    lease: Option<Lease>,
 }
 
 /// What an entry needs that is not in its record.
@@ -82,6 +86,7 @@ pub(super) struct Admission<T> {
     pub(super) last_used_at: Option<UnixMillis>,
     pub(super) is_ended: bool,
     pub(super) share: Option<Share>,
+    pub(super) lease: Option<Lease>,
     pub(super) value: T,
 }
 
@@ -118,7 +123,7 @@ impl<T> Entry<T> {
             count: admission.count,
             last_used_at: AtomicU64::new(last_used_at.map_or(0, UnixMillis::get)),
             version: record.version,
-            extras: Extras::of(record, admission.share),
+            extras: Extras::of(record, admission.share, admission.lease),
             value: admission.value,
         }
     }
@@ -188,11 +193,89 @@ impl<T> Entry<T> {
     #[inline(always)]
     pub(super) fn spend(&self, extras: Option<&Extras>, clock: Clock) -> Result<Spent, SpendError> {
         let limit = self.rate_limit.as_deref();
+        if let Some(extras) = extras
+            && let Some(lease) = &extras.lease
+            && let Some(limit) = limit
+        {
+            return self.spend_token(extras, lease, limit, clock);
+        }
         match (extras.and_then(|extras| extras.share.as_ref()), limit) {
             (Some(share), limit) => share.spend(limit, clock.limits),
             (None, None) => Ok(Spent::default()),
             (None, Some(limit)) => Ok(Spent {
                 rate: self.rate.spend(limit, clock.limits)?,
+                remaining: None,
+            }),
+        }
+    }
+
+    /// The same by a limit that is counted elsewhere.
+    #[inline(always)]
+    fn spend_token(
+        &self,
+        extras: &Extras,
+        lease: &Lease,
+        limit: &RateLimit,
+        clock: Clock,
+    ) -> Result<Spent, SpendError> {
+        let share = extras.share.as_ref();
+        if share.is_some_and(Share::is_used_up) {
+            // None is spent in vain, nor asked for.
+            let state = lease.state();
+            let exhausted = if lease.is_refused(clock.now) {
+                Exhausted::RateLimit
+            } else {
+                Exhausted::Uses
+            };
+            return Err(SpendError::Exhausted(exhausted, state));
+        }
+        match lease.take(clock.now) {
+            Token::Taken(left) => {
+                self.pass(extras, lease, limit.give_back(lease.state(), left), clock)
+            }
+            Token::Missing => Err(SpendError::NoTokens),
+            Token::Refused => Err(SpendError::Exhausted(Exhausted::RateLimit, lease.state())),
+            Token::Closed => Err(SpendError::Closed),
+        }
+    }
+
+    /// Takes a use for a request that has its token, and keeps what counts here up to date.
+    #[inline(always)]
+    pub(super) fn pass(
+        &self,
+        extras: &Extras,
+        lease: &Lease,
+        state: RateState,
+        clock: Clock,
+    ) -> Result<Spent, SpendError> {
+        let spent = match &extras.share {
+            Some(share) => share.take_use(state)?,
+            None => Spent {
+                rate: state,
+                remaining: None,
+            },
+        };
+        if let Some(local) = lease.local() {
+            match &extras.share {
+                Some(share) => share.charge(clock.limits),
+                None => self.rate.charge(local, clock.limits),
+            }
+        }
+        Ok(spent)
+    }
+
+    /// The same while its limit cannot be counted elsewhere: by the part of it that this process
+    /// has, if it has one.
+    pub(super) fn spend_local(
+        &self,
+        extras: &Extras,
+        local: &RateLimit,
+        clock: Clock,
+    ) -> Result<Spent, SpendError> {
+        match &extras.share {
+            Some(share) => share.spend(Some(local), clock.limits),
+            None => Ok(Spent {
+                rate: self.rate.spend(local, clock.limits)?,
                 remaining: None,
             }),
         }
@@ -233,7 +316,7 @@ impl<T> Entry<T> {
         if self.share().is_some() {
             return None;
         }
-        Some((self.rate_limit.clone(), self.rate.state()?))
+        Some((self.limit().cloned(), self.rate.state()?))
     }
 
     /// The entry's own meter, to be taken over.
@@ -241,9 +324,22 @@ impl<T> Entry<T> {
         &self.rate
     }
 
-    /// Its limit, as it is shared with other entries.
-    pub(super) const fn limit(&self) -> Option<&Arc<RateLimit>> {
-        self.rate_limit.as_ref()
+    /// The limit that its meter counts by, as it is shared with other entries.
+    pub(super) fn limit(&self) -> Option<&Arc<RateLimit>> {
+        match self.lease() {
+            Some(lease) => lease.local(),
+            None => self.rate_limit.as_ref(),
+        }
+    }
+
+    /// The limit of its record.
+    pub(super) fn rate_limit(&self) -> Option<&RateLimit> {
+        self.rate_limit.as_deref()
+    }
+
+    /// Its tokens, if its limit is counted elsewhere.
+    pub(super) fn lease(&self) -> Option<&Lease> {
+        self.extras.as_deref()?.lease.as_ref()
     }
 
     /// Its share of its lineage's meter, if it spends from that.
@@ -275,7 +371,7 @@ impl<T> Entry<T> {
 
     /// Until when a meter in this state remembers something; `None` if it is as new.
     pub(super) fn owes_until(&self, state: RateState, now: UnixMillis) -> Option<UnixMillis> {
-        owes_until(self.rate_limit.as_deref()?, state, now)
+        owes_until(self.limit()?, state, now)
     }
 
     #[inline]
@@ -340,13 +436,14 @@ impl Extras {
         Notice::of(self.replaced_by, self.overlap_until)
     }
 
-    fn of(record: &KeyRecord, share: Option<Share>) -> Option<Box<Self>> {
+    fn of(record: &KeyRecord, share: Option<Share>, lease: Option<Lease>) -> Option<Box<Self>> {
         let usual = record.allowed_networks.is_none()
             && record.replaced_by.is_none()
             && record.overlap_until.is_none()
             && record.ends_at_first_use.is_none()
             && record.lineage == record.id
-            && share.is_none();
+            && share.is_none()
+            && lease.is_none();
         (!usual).then(|| {
             Box::new(Self {
                 networks: record.allowed_networks.clone(),
@@ -355,6 +452,7 @@ impl Extras {
                 ends_at_first_use: record.ends_at_first_use,
                 lineage: record.lineage,
                 share,
+                lease,
             })
         })
     }

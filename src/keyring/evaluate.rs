@@ -4,6 +4,7 @@ use super::clock::Clock;
 use super::count::Raised;
 use super::entry::{Entry, Extras};
 use super::meter::{SpendError, Spent};
+use super::sync::atomic::Ordering;
 use super::{Check, Keyring};
 use crate::decision::answer::Decision;
 use crate::decision::cause::Cause;
@@ -11,6 +12,7 @@ use crate::decision::denial::Denial;
 use crate::decision::request::Request;
 use crate::decision::terms::DenyReason;
 use crate::key::id::KeyId;
+use crate::record::usage::Exhausted;
 use crate::time::{Millis, UnixMillis};
 
 /// Why an entry does not allow a request.
@@ -28,7 +30,7 @@ impl EntryDenial {
             Self::Spending(SpendError::Exhausted(exhausted, state)) => {
                 Some(exhausted.denial(id, entry.quota(state, clock)))
             }
-            Self::Spending(SpendError::Closed) => None,
+            Self::Spending(SpendError::NoTokens | SpendError::Closed) => None,
         }
     }
 }
@@ -46,7 +48,7 @@ impl<T> Keyring<T> {
     }
 
     /// Decides by an entry, and notes the use that is made of the key; `None` if another
-    /// entry has taken its meter over.
+    /// entry has taken its meter over, or if only a token is missing.
     #[inline(never)]
     pub(super) fn decide<'a, V>(
         &self,
@@ -63,6 +65,7 @@ impl<T> Keyring<T> {
                 Some(Check::Decided(Decision::Allow(allowed), Some(value)))
             }
             Err(denied) => {
+                self.note_remembered(&denied, entry);
                 let denial = denied.denial(id, entry, clock)?;
                 Some(Check::Decided(Decision::Deny(denial), None))
             }
@@ -79,6 +82,22 @@ impl<T> Keyring<T> {
         request: &Request<'_>,
         clock: Clock,
     ) -> Result<Spent, EntryDenial> {
+        self.judge(id, entry, extras, request, clock)?;
+        let spent = entry.spend(extras, clock).map_err(EntryDenial::Spending)?;
+        self.count(id, entry, clock.now);
+        Ok(spent)
+    }
+
+    /// Judges a request by what an entry allows, before anything is spent.
+    #[inline(always)]
+    pub(super) fn judge(
+        &self,
+        id: KeyId,
+        entry: &Entry<T>,
+        extras: Option<&Extras>,
+        request: &Request<'_>,
+        clock: Clock,
+    ) -> Result<(), EntryDenial> {
         let terms = entry.terms(id, extras);
         let mut at = clock.not_before;
         if entry.is_ended() {
@@ -88,9 +107,20 @@ impl<T> Keyring<T> {
             self.note_end(&reason, entry, clock);
             return Err(EntryDenial::Terms(reason));
         }
-        let spent = entry.spend(extras, clock).map_err(EntryDenial::Spending)?;
-        self.count(id, entry, clock.now);
-        Ok(spent)
+        Ok(())
+    }
+
+    /// Counts a refusal that was remembered.
+    #[cold]
+    fn note_remembered(&self, denied: &EntryDenial, entry: &Entry<T>) {
+        let is_limit = matches!(
+            denied,
+            EntryDenial::Spending(SpendError::Exhausted(Exhausted::RateLimit, _))
+        );
+        if is_limit && entry.lease().is_some() {
+            let remembered = &self.counters.refused_from_memory;
+            remembered.fetch_add(1, Ordering::Relaxed);
+        }
     }
 
     /// Notes that a key was seen to have ended, if the reading of the clock can be believed.
@@ -107,7 +137,7 @@ impl<T> Keyring<T> {
 
     /// Notes a use of a key.
     #[inline(always)]
-    fn count(&self, id: KeyId, entry: &Entry<T>, now: UnixMillis) {
+    pub(super) fn count(&self, id: KeyId, entry: &Entry<T>, now: UnixMillis) {
         entry.note_use(now);
         match entry.count.raise(&self.stripes) {
             Raised::Further => {}

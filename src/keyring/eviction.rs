@@ -40,6 +40,7 @@ impl<T> Keyring<T> {
             };
             self.aliases.pin().remove(&entry.tag().to_bits());
             self.slots.leave(entry.slot, &id);
+            self.keep_tokens(id, entry);
             let state = self.keep_debt(id, entry, now);
             self.keep_uses(id, entry, state);
             self.counters.evictions.fetch_add(1, Ordering::Relaxed);

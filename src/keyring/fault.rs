@@ -45,6 +45,12 @@ pub enum Fault {
     CountAsStored,
     /// A meter is forgotten and left open.
     ForgottenMeterOpen,
+    /// A token is looked for before it is taken, in two steps.
+    TokenTakenInTwo,
+    /// A lease is copied when the record is refreshed.
+    LeaseCopied,
+    /// What is left of a lease is read before it is taken, in two steps.
+    RestTakenInTwo,
 }
 
 /// Whether a fault was planted: never, outside of a model.

@@ -24,10 +24,12 @@ pub(super) struct Spent {
     pub(super) remaining: Option<u64>,
 }
 
-/// What could not be spent in which state, or that the meter is another's now.
+/// What could not be spent in which state, what is missing, or that the meter is another's now.
 #[derive(Clone, Copy)]
 pub(super) enum SpendError {
     Exhausted(Exhausted, RateState),
+    /// The limit is counted elsewhere, and a token has to be asked for.
+    NoTokens,
     Closed,
 }
 

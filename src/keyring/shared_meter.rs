@@ -156,7 +156,7 @@ impl Share {
         let Some(rate) = self.rate() else {
             return Err(SpendError::Closed);
         };
-        if self.meter.uses.get() == Some(0) {
+        if self.is_used_up() {
             // The rate's refusal comes first, as in the core; none is spent in vain.
             let state = rate.state().ok_or(SpendError::Closed)?;
             let exhausted = match limit.admit(state, now) {
@@ -177,7 +177,20 @@ impl Share {
         self.take_use(state)
     }
 
-    fn take_use(&self, rate: RateState) -> Result<Spent, SpendError> {
+    /// Counts a request that passed by a limit that is counted elsewhere.
+    pub(super) fn charge(&self, now: UnixMillis) {
+        for (limit, rate) in &self.meter.rates {
+            rate.charge(limit, now);
+        }
+    }
+
+    /// Whether uses are counted and none is left.
+    pub(super) fn is_used_up(&self) -> bool {
+        self.meter.uses.get() == Some(0)
+    }
+
+    /// Takes a use, in which `rate` is what the rest came to.
+    pub(super) fn take_use(&self, rate: RateState) -> Result<Spent, SpendError> {
         match self.meter.uses.take() {
             Taken::Left(remaining) => Ok(Spent { rate, remaining }),
             Taken::Spent => Err(SpendError::Exhausted(Exhausted::Uses, rate)),

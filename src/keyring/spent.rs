@@ -1,6 +1,7 @@
 //! What a lineage has spent, as the next decision about one of its keys would see it.
 
 use super::Keyring;
+use super::entry::Entry;
 use super::shared_meter::SharedMeter;
 use super::sync::atomic::Ordering;
 use crate::policy::rate_limit::RateLimit;
@@ -62,6 +63,24 @@ impl<T> Keyring<T> {
         Usage::new(rate, remaining)
     }
 
+    /// The state of a limit that is counted elsewhere, as it was known there last.
+    fn rate_elsewhere(
+        &self,
+        record: &KeyRecord,
+        limit: &RateLimit,
+        stored: RateState,
+        now: UnixMillis,
+    ) -> RateState {
+        let entries = self.entries.pin();
+        let entry = entries.get(&record.id);
+        let entry = entry.filter(|entry| entry.rate_limit() == Some(limit));
+        let known = entry.and_then(Entry::lease).map(|lease| {
+            let state = limit.give_back(lease.state(), lease.left());
+            limit.held(self.state_out(state), now)
+        });
+        known.unwrap_or_default().max(limit.clamped(stored, now))
+    }
+
     /// As an admission of the record would merge them, without taking any of them over.
     fn rate(
         &self,
@@ -71,6 +90,9 @@ impl<T> Keyring<T> {
         stored: RateState,
         now: UnixMillis,
     ) -> RateState {
+        if self.leases.is_some() {
+            return self.rate_elsewhere(record, limit, stored, now);
+        }
         let entries = self.entries.pin();
         let own = |id| match entries.get(id) {
             Some(entry) => entry.own_rate(),

@@ -50,6 +50,16 @@ pub struct Stats {
     /// Checks that were refused because the uses of twice as many lineages as the capacity were
     /// not drained and written yet; see [`KeyringBuilder::capacity`](super::KeyringBuilder::capacity).
     pub lineages_refused: u64,
+    /// Tokens of shared limits that were taken.
+    pub tokens_taken: u64,
+    /// Tokens that [`Keyring::unused_tokens`] has returned.
+    pub tokens_returned: u64,
+    /// Tokens that were neither used nor returned, because more leases than 65,536 were to be.
+    pub tokens_lost: u64,
+    /// Checks that were refused by a shared limit's answer of shortly before.
+    pub refused_from_memory: u64,
+    /// Checks that were decided while tokens could not be taken.
+    pub degraded: u64,
 }
 
 #[derive(Default)]
@@ -61,6 +71,11 @@ pub(super) struct Counters {
     pub(super) uses_lost: AtomicU64,
     pub(super) versions_lost: AtomicU64,
     pub(super) lineages_refused: AtomicU64,
+    pub(super) tokens_taken: AtomicU64,
+    pub(super) tokens_returned: AtomicU64,
+    pub(super) tokens_lost: AtomicU64,
+    pub(super) refused_from_memory: AtomicU64,
+    pub(super) degraded: AtomicU64,
 }
 
 impl<T> Keyring<T> {
@@ -79,6 +94,11 @@ impl<T> Keyring<T> {
             versions_lost: count(&self.counters.versions_lost),
             limits_lost: self.lineages.lost(),
             lineages_refused: count(&self.counters.lineages_refused),
+            tokens_taken: count(&self.counters.tokens_taken),
+            tokens_returned: count(&self.counters.tokens_returned),
+            tokens_lost: count(&self.counters.tokens_lost),
+            refused_from_memory: count(&self.counters.refused_from_memory),
+            degraded: count(&self.counters.degraded),
         }
     }
 }

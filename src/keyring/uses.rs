@@ -40,7 +40,7 @@ pub struct Use {
     /// How often.
     pub count: u64,
     /// The state of its rate limit, which all keys of the lineage share; `None` if it has no
-    /// limit. [`RateState::full_at`] returns whether it is worth writing: a limit that is full
+    /// limit, or if the limit is counted elsewhere. [`RateState::full_at`] returns whether it is worth writing: a limit that is full
     /// again within two seconds is as new before a program has started again.
     ///
     /// Of this and the state that the store has, the store keeps the greater one, unless that
@@ -67,6 +67,10 @@ impl<T> Keyring<T> {
         }
         for used in &mut uses {
             used.rate = used.rate.map(|state| self.state_out(state));
+            if self.leases.is_some() {
+                // It is of this process's part of the limit, whose own state is kept elsewhere.
+                (used.rate, used.reach) = (None, Millis::ZERO);
+            }
             let drains = before.saturating_add(1);
             self.lineages.returned(&used.lineage, used.count, drains);
         }

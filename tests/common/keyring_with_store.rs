@@ -115,6 +115,7 @@ impl KeyringWithStore {
         for _ in 0..ROUNDS {
             match check {
                 Check::Decided(decision, value) => return matched(decision, value.as_deref()),
+                Check::NeedsTokens(_) => panic!("its limits are its own"),
                 Check::NeedsRecord(ticket) => {
                     let record = self.fetch(ticket.lookup());
                     check = self.admit(ticket, record.as_ref(), now);
@@ -139,7 +140,7 @@ impl KeyringWithStore {
     pub(crate) fn cached(&self, text: &str, now: UnixMillis) -> Option<Decision> {
         match self.keyring.check(text.as_bytes(), &Request::new(), now) {
             Check::Decided(decision, value) => Some(matched(decision, value.as_deref())),
-            Check::NeedsRecord(_) => None,
+            Check::NeedsRecord(_) | Check::NeedsTokens(_) => None,
         }
     }
 

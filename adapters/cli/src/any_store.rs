@@ -1,6 +1,6 @@
 //! The stores that the program supports, as one type.
 
-use keystile::{By, KeyId, KeyRecord, Lookup, TemplateName, UnixMillis};
+use keystile::{By, KeyId, KeyRecord, Lookup, RateState, TemplateName, UnixMillis};
 #[cfg(feature = "postgres")]
 use keystile_store::PostgresStore;
 use keystile_store::{
@@ -66,6 +66,15 @@ impl Store for AnyStore {
 
     async fn spend(&self, request: &SpendRequest) -> Result<bool, StoreError> {
         each!(self, store => store.spend(request))
+    }
+
+    async fn replace_rate(
+        &self,
+        lineage: &KeyId,
+        before: RateState,
+        after: RateState,
+    ) -> Result<bool, StoreError> {
+        each!(self, store => store.replace_rate(lineage, before, after))
     }
 
     async fn note_rates(&self, rates: &[RateNote], now: UnixMillis) -> Result<(), StoreError> {

@@ -2,7 +2,7 @@
 
 use core::fmt;
 
-use keystile::{By, KeyId, KeyRecord, Lookup, TemplateName, UnixMillis};
+use keystile::{By, KeyId, KeyRecord, Lookup, RateState, TemplateName, UnixMillis};
 
 use crate::batch::Batch;
 use crate::derived::DerivedState;
@@ -155,6 +155,15 @@ impl<S: Store + ?Sized> Store for ActingStore<'_, S> {
 
     async fn spend(&self, request: &SpendRequest) -> Result<bool, StoreError> {
         self.store.spend(request).await
+    }
+
+    async fn replace_rate(
+        &self,
+        lineage: &KeyId,
+        before: RateState,
+        after: RateState,
+    ) -> Result<bool, StoreError> {
+        self.store.replace_rate(lineage, before, after).await
     }
 
     async fn note_rates(&self, rates: &[RateNote], now: UnixMillis) -> Result<(), StoreError> {

@@ -16,6 +16,7 @@ mod noted;
 mod open;
 mod singleflight;
 mod stats;
+mod tokens;
 mod verbs;
 mod watch;
 
@@ -39,6 +40,7 @@ use self::lease::Lease;
 use self::maintenance::InFlight;
 use self::noted::Noted;
 use self::singleflight::Group;
+use self::tokens::Tokens;
 use self::watch::Position;
 use crate::error::StoreError;
 use crate::issue_once::IssueOnce;
@@ -70,7 +72,8 @@ pub use self::stats::AuthenticatorStats;
 ///   used: not even if a replica that lags still has it.
 /// - If the uses of a key are counted, the store decides about each request, so that the
 ///   count is exact over any number of processes. If the key has only a rate limit, each
-///   process counts for itself: with n processes a key passes at most n times its limit.
+///   process counts for itself, and with n processes a key passes at most n times its limit,
+///   unless the [limits](AuthenticatorBuilder::limits) are counted in one place.
 /// - Rate limits survive a restart. What is spent is recorded each second, except for limits
 ///   that are free again within two seconds, and is read with the record. [`stop`](Self::stop)
 ///   records the rest, and then nothing is given back; after a crash, at most what was spent
@@ -133,6 +136,8 @@ struct Shared<S> {
     verifier: Verifier,
     lifetimes: LifetimePolicy,
     keyring: Keyring<Arc<KeyRecord>>,
+    /// Where rate limits are counted, unless it is here.
+    tokens: Option<Tokens>,
     /// Who writes what a use of a key brings about.
     process: By,
     fetches: Group<S>,
@@ -204,7 +209,7 @@ impl<S: Store + 'static> Authenticator<S> {
             Check::Decided(decision, record) => {
                 Ok(shared.answer(decision, record, credential, now))
             }
-            Check::NeedsRecord(_) => Err(Pending(())),
+            Check::NeedsRecord(_) | Check::NeedsTokens(_) => Err(Pending(())),
         }
     }
 
@@ -236,6 +241,8 @@ impl<S: Store + 'static> Authenticator<S> {
             fetches: shared.fetches.begun(),
             uses_waiting: shared.uses.waiting(),
             uses_dropped: shared.uses.dropped(),
+            limits_asked: shared.tokens.as_ref().map_or(0, Tokens::asked),
+            limits_failed: shared.tokens.as_ref().map_or(0, Tokens::failed),
             stale_for: shared.position.stale_for(),
             revocation_bound: lease.bound,
             lease_age: lease.age,
@@ -259,6 +266,7 @@ impl<S: Store + 'static> Authenticator<S> {
         shared.ended.cancel();
         shared.tasks.close();
         shared.tasks.wait().await;
+        shared.give_back_all_tokens().await;
         shared.flush(Flush::Rest).await
     }
 }

@@ -32,12 +32,14 @@ mod fixture;
 mod identity;
 mod issue_once;
 mod lifecycle;
-mod limits;
+pub mod limits;
 mod lists;
 mod moving;
 mod portable;
+mod rates;
 mod records;
 mod removal;
+mod replaced_rates;
 mod sorts;
 mod templates;
 mod usage;
@@ -139,10 +141,12 @@ suite! {
         counted_uses_are_exact
         a_limit_is_never_exceeded
         the_latest_use_is_recorded;
-    limits: states_are_only_raised
+    rates: states_are_only_raised
         a_state_far_ahead_is_held
-        a_record_is_found_with_its_usage
-        clocks_that_differ_share_a_limit
+        a_record_is_found_with_its_usage;
+    replaced_rates: a_state_is_replaced_only_if_unchanged
+        one_of_concurrent_replacements_wins;
+    rates: clocks_that_differ_share_a_limit
         a_wrong_clock_costs_one_burst
         a_raised_limit_is_in_force
         a_slower_limit_of_a_lineage_is_not_lowered;

@@ -1,7 +1,7 @@
 //! How far a stored state that lies too far ahead is brought back: to the furthest that the limit
 //! of any live key of its lineage can move it.
 
-use keystile::{KeyRecord, RateLimit, Status, UnixMillis};
+use keystile::{KeyId, KeyRecord, RateLimit, Status, UnixMillis};
 
 use crate::store::Store;
 use crate::stored_usage::StoredUsage;
@@ -20,14 +20,25 @@ pub(crate) async fn longest_limit<S: Store + ?Sized>(
     now: UnixMillis,
 ) -> Option<RateLimit> {
     let own = record.rate_limit?;
-    if !stored.is_held(&own, now) {
-        return None;
-    }
     let is_alone = record.lineage == record.id && record.replaced_by.is_none();
     if is_alone {
-        return Some(own);
+        return stored.is_held(&own, now).then_some(own);
     }
-    let lineage = store.lineage(&record.lineage).await.ok()?;
+    longest_of_lineage(store, &record.lineage, &own, stored, now).await
+}
+
+/// As [`longest_limit`], for a lineage of which only one limit is known.
+pub(crate) async fn longest_of_lineage<S: Store + ?Sized>(
+    store: &S,
+    lineage: &KeyId,
+    own: &RateLimit,
+    stored: &StoredUsage,
+    now: UnixMillis,
+) -> Option<RateLimit> {
+    if !stored.is_held(own, now) {
+        return None;
+    }
+    let lineage = store.lineage(lineage).await.ok()?;
     if !lineage.damaged.is_empty() {
         return None;
     }
@@ -38,7 +49,7 @@ pub(crate) async fn longest_limit<S: Store + ?Sized>(
     let limits = lineage.records.iter().filter(may_count);
     let limits = limits.filter_map(|key| key.rate_limit);
     let limits = limits.filter(|limit| limit.limit() != 0);
-    let longest = limits.fold(own, |longest, limit| {
+    let longest = limits.fold(*own, |longest, limit| {
         if limit.reach() > longest.reach() {
             limit
         } else {

@@ -170,7 +170,9 @@ pub use issue_once::{
     IDEMPOTENCY_KEY_BYTES_MAX, IssueAnswer, IssueNote, IssueOnce, Once, REQUEST_REMEMBERED_FOR,
     issue_once,
 };
-pub use limits::{Limits, LimitsFuture, MemoryLimits, Rest, Take, Taken};
+pub use limits::{
+    Limits, LimitsFuture, LineageRates, MemoryLimits, Rest, StoredLimits, Take, Taken,
+};
 pub use list::{Cursor, Listed, ListedEvents, PAGE_MAX, Page};
 #[cfg(all(feature = "conformance", any(feature = "sqlite", feature = "postgres")))]
 #[doc(hidden)]

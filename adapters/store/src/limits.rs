@@ -1,6 +1,8 @@
 //! Rate limits that several processes share.
 
+mod lineage_rates;
 mod memory;
+mod stored;
 
 use core::future::Future;
 use core::pin::Pin;
@@ -9,7 +11,9 @@ use keystile::{KeyId, Millis, RateLimit, RateState, UnixMillis};
 
 use crate::error::StoreError;
 
+pub use self::lineage_rates::LineageRates;
 pub use self::memory::MemoryLimits;
+pub use self::stored::StoredLimits;
 
 /// Rate limits that are counted in one place for all processes of a service.
 ///
@@ -17,8 +21,18 @@ pub use self::memory::MemoryLimits;
 /// once, which it may use for a while. The state is kept by the clock of that one place, so the
 /// clocks of the processes need not agree.
 ///
-/// [`MemoryLimits`] is for one process.
-/// The crate `keystile-redis` counts on a Redis or Valkey server.
+/// [`MemoryLimits`] is for one process. [`StoredLimits`] counts in the store that has the keys,
+/// by compare-and-set. The crate `keystile-redis` counts on a Redis or Valkey server. For an
+/// implementation of your own, [`LineageRates`] has the arithmetic, and `conformance::limits`
+/// the tests.
+///
+/// In any time T, at most `burst + limit × T / window` tokens of a limit are granted, by the
+/// clock of the limits, however many processes ask. A process that uses a token only within a
+/// time L of its request for it, and gives others back within L, adds at most `limit × L /
+/// window` to what passes in any time T. If the state is lost, one burst more may pass.
+///
+/// The keys of a lineage share what they spend. If their limits differ, as while a change has
+/// reached one of two keys, none of the limits gives back what was spent by another.
 ///
 /// ```
 /// # tokio::runtime::Builder::new_current_thread().enable_time().build().unwrap().block_on(async {
@@ -173,6 +187,19 @@ impl Rest {
             limit: take.limit,
             tokens,
             taken_at: taken.clock,
+            within,
+        }
+    }
+
+    /// What a keyring has not used, taken back up to `within` after it was taken.
+    #[cfg(feature = "authenticator")]
+    #[must_use]
+    pub const fn of(unused: &keystile::UnusedTokens, within: Millis) -> Self {
+        Self {
+            lineage: unused.lineage,
+            limit: unused.limit,
+            tokens: unused.tokens,
+            taken_at: unused.taken_at,
             within,
         }
     }

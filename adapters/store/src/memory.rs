@@ -7,7 +7,9 @@ mod templates;
 use std::collections::HashSet;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
-use keystile::{By, Event, EventKind, KeyId, KeyRecord, Lookup, TemplateName, UnixMillis};
+use keystile::{
+    By, Event, EventKind, KeyId, KeyRecord, Lookup, RateState, TemplateName, UnixMillis,
+};
 
 use self::state::State;
 use crate::batch::Batch;
@@ -191,6 +193,22 @@ impl Store for MemoryStore {
         match state.usage.get_mut(&request.lineage) {
             Some(usage) if unchanged && *usage == request.before => {
                 *usage = request.after;
+                Ok(true)
+            }
+            _ => Ok(false),
+        }
+    }
+
+    async fn replace_rate(
+        &self,
+        lineage: &KeyId,
+        before: RateState,
+        after: RateState,
+    ) -> Result<bool, StoreError> {
+        let mut state = self.state();
+        match state.usage.get_mut(lineage) {
+            Some(usage) if usage.rate == before => {
+                usage.rate = after;
                 Ok(true)
             }
             _ => Ok(false),

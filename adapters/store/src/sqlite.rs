@@ -27,7 +27,7 @@ use core::fmt;
 use std::path::Path;
 use std::sync::Arc;
 
-use keystile::{By, KeyId, KeyRecord, Lookup, TemplateName, UnixMillis};
+use keystile::{By, KeyId, KeyRecord, Lookup, RateState, TemplateName, UnixMillis};
 
 pub use self::backup::CopyProgress;
 use self::connection::{Connections, Writing};
@@ -284,6 +284,18 @@ impl Store for SqliteStore {
         };
         let work = move |connection: &mut _| write::spend(connection, &request);
         self.connections.write(writing, work).await
+    }
+
+    async fn replace_rate(
+        &self,
+        lineage: &KeyId,
+        before: RateState,
+        after: RateState,
+    ) -> Result<bool, StoreError> {
+        let lineage = *lineage;
+        let work =
+            move |connection: &mut _| write::replace_rate(connection, &lineage, before, after);
+        self.connections.write(Writing::Quick, work).await
     }
 
     async fn note_rates(&self, rates: &[RateNote], now: UnixMillis) -> Result<(), StoreError> {

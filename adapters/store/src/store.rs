@@ -3,7 +3,7 @@
 use core::future::Future;
 use std::collections::BTreeSet;
 
-use keystile::{By, KeyId, KeyRecord, Lookup, TemplateName, UnixMillis};
+use keystile::{By, KeyId, KeyRecord, Lookup, RateState, TemplateName, UnixMillis};
 
 use crate::acting::ActingStore;
 use crate::batch::Batch;
@@ -176,6 +176,18 @@ pub trait Store: Send + Sync {
     fn spend(
         &self,
         request: &SpendRequest,
+    ) -> impl Future<Output = Result<bool, StoreError>> + Send;
+
+    /// Replaces the state of a lineage's rate limit if it is still `before`; returns whether it
+    /// did. Both are in the time of the store's clock. Remaining uses do not change, and no key
+    /// is looked at; of an unknown lineage there is no state, so the result is `false`.
+    ///
+    /// As with rates that are [spent](Self::spend), a power failure may undo the last moments.
+    fn replace_rate(
+        &self,
+        lineage: &KeyId,
+        before: RateState,
+        after: RateState,
     ) -> impl Future<Output = Result<bool, StoreError>> + Send;
 
     /// Records in bulk what a process has counted against rate limits. `now` is the clock of

@@ -94,6 +94,8 @@ faults! {
     a_store_that_lowers_rates_fails: LowersRates, "the latest of several";
     a_store_that_keeps_wrong_rates_fails: KeepsWrongRates, "held to one burst";
     a_store_that_ignores_its_clock_fails: IgnoresItsClock, "a first state";
+    a_store_that_replaces_any_rate_fails: ReplacesAnyRate, "a state that is not";
+    a_store_that_replaces_uses_too_fails: ReplacesUsesToo, "the remaining uses stay";
     a_store_that_overwrites_templates_fails: OverwritesTemplates, "a changed template has";
     a_store_that_replaces_presets_fails: ReplacesPresets, "the name of a preset";
     a_store_that_forgets_former_templates_fails: ForgetsFormerTemplates, "a changed template has";
@@ -178,6 +180,8 @@ found! {
     states_are_only_raised: DropsRates;
     a_state_far_ahead_is_held: KeepsWrongRates;
     a_record_is_found_with_its_usage: FindsNoUsage;
+    a_state_is_replaced_only_if_unchanged: ReplacesUsesToo;
+    one_of_concurrent_replacements_wins: ReplacesAnyRate;
     clocks_that_differ_share_a_limit: FindsNoUsage;
     a_wrong_clock_costs_one_burst: FindsNoUsage;
     a_raised_limit_is_in_force: IgnoresItsClock;

@@ -90,6 +90,8 @@ pub unsafe extern "C" fn keystile_keyring_decide(
                 let ticket = match check {
                     Check::Decided(decision, _) => return write_decision(&decision, out_decision),
                     Check::NeedsRecord(ticket) => ticket,
+                    // The keyring counts its limits itself.
+                    Check::NeedsTokens(_) => break,
                 };
                 if round > 1 {
                     std::thread::sleep(ROUND_PAUSE);
@@ -105,7 +107,7 @@ pub unsafe extern "C" fn keystile_keyring_decide(
             }
             let last = match &check {
                 Check::Decided(decision, _) => decision,
-                Check::NeedsRecord(_) => &refusal(Cause::StoreUnavailable),
+                Check::NeedsRecord(_) | Check::NeedsTokens(_) => &refusal(Cause::StoreUnavailable),
             };
             write_decision(last, out_decision)
         })

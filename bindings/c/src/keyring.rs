@@ -4,7 +4,7 @@ use core::ffi::{c_char, c_void};
 use core::mem::MaybeUninit;
 use core::ptr::null_mut;
 
-use keystile::{Check, Decision, Found, Keyring, Ticket, Usage};
+use keystile::{Cause, Check, Decision, Denial, Found, Keyring, Ticket, Usage};
 
 use crate::boundary::values::{Value, ValuedKeyring};
 use crate::boundary::{
@@ -347,6 +347,11 @@ fn write(
             outcome
         }
         Check::NeedsRecord(ticket) => write_ticket(ticket, out_ticket),
+        // The keyring counts its limits itself.
+        Check::NeedsTokens(_) => {
+            let unavailable = Denial::new(Cause::StoreUnavailable);
+            write_decision(&Decision::Deny(unavailable), out_decision)
+        }
     }
 }
 

@@ -42,6 +42,8 @@ var faults = map[string]string{
 	"states are dropped":                    "states are only raised",
 	"states are lowered":                    "states are only raised",
 	"a wrong state is kept":                 "a state far ahead is held",
+	"any state is replaced":                 "one of replacements at once wins",
+	"a replaced state takes the uses":       "a state is replaced only over itself",
 	"the clock of the store is ignored":     "a state far ahead is held",
 	"a status is ignored":                   "each filter selects",
 	"a prefix is ignored":                   "each filter selects",
@@ -179,6 +181,23 @@ func (f faulty) Usage(ctx context.Context, lineage keystile.KeyID) (keystile.Sto
 		usage.Clock = time.UnixMilli(1_790_000_000_000 - 180_000)
 	}
 	return usage, err
+}
+
+func (f faulty) ReplaceRate(ctx context.Context, lineage keystile.KeyID, before, after keystile.RateState) (bool, error) {
+	if f.fault == "any state is replaced" {
+		usage, err := f.Store.Usage(ctx, lineage)
+		if err != nil {
+			return false, err
+		}
+		before = usage.Rate
+	}
+	replaced, err := f.Store.ReplaceRate(ctx, lineage, before, after)
+	record, _ := f.Store.Find(ctx, keystile.Lookup{KeyID: lineage})
+	if replaced && record != nil && f.fault == "a replaced state takes the uses" {
+		own := keystile.Usage{Rate: after, Remaining: record.RemainingUses}
+		return f.Store.Spend(ctx, keystile.SpendRequestOf(record, own, keystile.Usage{Rate: after}))
+	}
+	return replaced, err
 }
 
 func (f faulty) NoteRates(ctx context.Context, rates []keystile.RateNote, now time.Time) error {

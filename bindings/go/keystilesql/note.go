@@ -8,6 +8,21 @@ import (
 	keystile "github.com/keystile/keystile/bindings/go"
 )
 
+// ReplaceRate replaces the state of a lineage's rate limit if it has not changed.
+func (s *Store) ReplaceRate(ctx context.Context, lineage keystile.KeyID, before, after keystile.RateState) (bool, error) {
+	if err := s.made(); err != nil {
+		return false, err
+	}
+	sql := "UPDATE api_key_usage SET rate_state = $3::bigint WHERE lineage = $1::text AND rate_state = $2::bigint"
+	replaced := false
+	err := s.write(ctx, func(tx execer) error {
+		count, err := s.exec(ctx, tx, sql, lineage.String(), int64(before), int64(after))
+		replaced = count == 1
+		return err
+	})
+	return replaced && err == nil, err
+}
+
 // NoteRates writes the states of rate limits in bulk.
 func (s *Store) NoteRates(ctx context.Context, rates []keystile.RateNote, now time.Time) error {
 	if err := s.made(); err != nil {

@@ -140,6 +140,7 @@ fn g2_sdp_1214_every_change_reaches_every_state_of_the_cache() {
                     Held::FetchedBefore | Held::AskedBefore => {
                         match backed.keyring.check(text.as_bytes(), &request, now) {
                             Check::NeedsRecord(asked) => ticket = Some(asked),
+                            Check::NeedsTokens(_) => panic!("its limits are its own"),
                             Check::Decided(decision, _) => panic!("{decision:?}"),
                         }
                     }
@@ -154,7 +155,7 @@ fn g2_sdp_1214_every_change_reaches_every_state_of_the_cache() {
                     };
                     match backed.admit(ticket, Some(fetched), now) {
                         Check::Decided(decided, _) => decision = Some(decided),
-                        Check::NeedsRecord(_) => {}
+                        Check::NeedsRecord(_) | Check::NeedsTokens(_) => {}
                     }
                 }
                 let case = format!("{name}, {state:?}, {way}");

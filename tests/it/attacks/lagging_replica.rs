@@ -21,7 +21,7 @@ fn fetched(
     };
     match backed.admit(ticket, Some(record), at(now)) {
         Check::Decided(decision, _) => Some(decision.denial().map(Denial::cause)),
-        Check::NeedsRecord(_) => None,
+        Check::NeedsRecord(_) | Check::NeedsTokens(_) => None,
     }
 }
 

@@ -100,6 +100,7 @@ impl Changing {
                     Cause::UnknownKey => return Told::Unknown,
                     cause => panic!("{cause:?}"),
                 },
+                Check::NeedsTokens(_) => panic!("its limits are its own"),
                 Check::NeedsRecord(ticket) => {
                     let record = self.record(self.stored.load(Ordering::SeqCst));
                     check = self.backed.admit(ticket, record.as_ref(), at(1));

@@ -70,6 +70,7 @@ impl Carrying {
                     assert_eq!(decision.is_allow(), value.is_some());
                     return value.map(|value| value.number);
                 }
+                Check::NeedsTokens(_) => panic!("its limits are its own"),
                 Check::NeedsRecord(ticket) => {
                     let value = Counted::new(fetch(), &self.living);
                     let found = Found::new(&issued.record).with_value(value);

@@ -77,6 +77,12 @@ pub struct Answer {
 pub struct Pending(pub(super) ());
 
 impl Answer {
+    /// Whether it is a denial because something could not be asked.
+    pub(super) fn is_unavailable(&self) -> bool {
+        let denial = self.decision.denial();
+        denial.is_some_and(|denial| denial.cause() == Cause::StoreUnavailable)
+    }
+
     pub(super) fn denied(denial: Denial) -> Self {
         Self {
             decision: Decision::Deny(denial),

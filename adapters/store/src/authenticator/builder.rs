@@ -1,11 +1,12 @@
 //! How an authenticator is set up.
 
+use core::fmt;
 use core::time::Duration;
 use std::sync::Arc;
 
 use keystile::{
-    By, Error, Keyring, KeyringBuilder, LifetimePolicy, Millis, RateLimitFields, StatusPolicy,
-    UnixMillis, Verifier,
+    By, Error, Keyring, KeyringBuilder, Leases, LifetimePolicy, Millis, RateLimitFields,
+    StatusPolicy, UnixMillis, Verifier,
 };
 use tokio::runtime::Handle;
 use tokio::sync::Notify;
@@ -20,9 +21,11 @@ use super::lease::{AfterBound, Lease};
 use super::maintenance::InFlight;
 use super::noted::Noted;
 use super::singleflight::Group;
+use super::tokens::Tokens;
 use super::watch::Position;
 use super::{Authenticator, Inner, Shared};
 use crate::error::StoreError;
+use crate::limits::Limits;
 use crate::store::Store;
 
 /// The shortest time that can be set: a task must sleep.
@@ -64,7 +67,6 @@ const FETCHES_MAX: usize = 65_536;
 /// # }).unwrap();
 /// ```
 #[must_use = "it does nothing until it is built"]
-#[derive(Debug)]
 pub struct AuthenticatorBuilder<S> {
     store: Arc<S>,
     verifier: Verifier,
@@ -78,6 +80,9 @@ pub struct AuthenticatorBuilder<S> {
     after_bound: AfterBound,
     lease_clock: Clock,
     flush_interval: Duration,
+    limits: Option<Arc<dyn Limits>>,
+    leases: Leases,
+    limits_timeout: Duration,
     change_signal: Option<Arc<Notify>>,
     clock: fn() -> Result<UnixMillis, Error>,
     process: By,
@@ -101,6 +106,9 @@ impl<S: Store + 'static> AuthenticatorBuilder<S> {
             after_bound: AfterBound::default(),
             lease_clock: Clock::default(),
             flush_interval: Duration::from_secs(5),
+            limits: None,
+            leases: Leases::default(),
+            limits_timeout: Duration::from_secs(1),
             change_signal: None,
             clock: UnixMillis::now,
             process: By::keystile(),
@@ -204,6 +212,57 @@ impl<S: Store + 'static> AuthenticatorBuilder<S> {
         self
     }
 
+    /// Where rate limits are counted for all processes of the service. Without this, each
+    /// process counts for itself.
+    ///
+    /// ```
+    /// # tokio::runtime::Builder::new_current_thread().enable_time().build().unwrap().block_on(async {
+    /// # use keystile::{IssueRequest, Issuer, KeyFormat, Millis, RateLimit, Request, SysRng, UnixMillis, Verifier};
+    /// use std::sync::Arc;
+    /// use keystile::DenialCode;
+    /// use keystile_store::{Authenticator, MemoryStore, StoredLimits};
+    ///
+    /// # let format = KeyFormat::structured("acme")?;
+    /// # let issuer = Issuer::new(format.clone());
+    /// # let daily = RateLimit::new(1, Millis::from_days(1))?;
+    /// # let issued = issuer.issue(&IssueRequest::new("Acme")?.rate_limit(daily), &mut SysRng, UnixMillis::now()?)?;
+    /// let store = Arc::new(MemoryStore::new());
+    /// // Two processes of a service, each with this:
+    /// let process = || {
+    ///     Authenticator::builder(Arc::clone(&store), Verifier::new(format.clone()))
+    ///         .limits(Arc::new(StoredLimits::new(Arc::clone(&store))))
+    ///         .build()
+    /// };
+    /// let (one, other) = (process()?, process()?);
+    /// one.save_issued(&issued).await?;
+    /// let key = issued.key.expose().as_bytes();
+    /// let now = UnixMillis::now()?;
+    /// assert!(one.check(key, &Request::new(), now).await.decision.is_allow());
+    /// let answer = other.check(key, &Request::new(), now).await;
+    /// assert_eq!(answer.decision.denial().unwrap().code(), DenialCode::RateLimited);
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// # }).unwrap();
+    /// ```
+    pub fn limits(mut self, limits: Arc<dyn Limits>) -> Self {
+        self.limits = Some(limits);
+        self
+    }
+
+    /// How requests are taken of the [`limits`](Self::limits): for how long a process may use
+    /// what it took, and what it does if they are unavailable. The default is leases of 1 s, for
+    /// 4 processes, and that requests of keys with a rate limit are refused meanwhile.
+    pub fn leases(mut self, leases: Leases) -> Self {
+        self.leases = leases;
+        self
+    }
+
+    /// How long a request waits for the [`limits`](Self::limits), 1 s by default. While they do
+    /// not answer, one request at a time waits for them and the others do not.
+    pub fn limits_timeout(mut self, limit: Duration) -> Self {
+        self.limits_timeout = limit.max(TIME_MIN);
+        self
+    }
+
     /// The clock that `now` is read from in checks, for what is recorded between them; without
     /// this, [`UnixMillis::now`]. If a test passes invented times, it needs a clock that shows
     /// these: otherwise it appears that each limit was free again long ago.
@@ -241,8 +300,16 @@ impl<S: Store + 'static> AuthenticatorBuilder<S> {
         let poll_interval = self.checked_poll_interval()?;
         let handle = Handle::try_current().map_err(StoreError::unavailable)?;
         let (ended, tasks) = (CancellationToken::new(), TaskTracker::new());
+        let keyring = match &self.limits {
+            Some(_) => self.keyring.shared_limits(self.leases),
+            None => self.keyring,
+        };
+        let wait = self.limits_timeout;
         let shared = Arc::new(Shared {
-            keyring: self.keyring.build_with_values()?,
+            keyring: keyring.build_with_values()?,
+            tokens: self
+                .limits
+                .map(|limits| Tokens::new(limits, self.leases, wait)),
             fetches: Group::new(
                 Arc::clone(&self.store),
                 self.store_timeout,
@@ -277,6 +344,11 @@ impl<S: Store + 'static> AuthenticatorBuilder<S> {
         let flushing = Arc::clone(&shared);
         let flush = move || Arc::clone(&flushing).flush_every(self.flush_interval);
         tasks.spawn_on(supervise(flush), &handle);
+        if shared.tokens.is_some() {
+            let returning = Arc::clone(&shared);
+            let give_back = move || Arc::clone(&returning).give_back_tokens();
+            tasks.spawn_on(supervise(give_back), &handle);
+        }
         Ok(Authenticator {
             inner: Arc::new(Inner {
                 shared,
@@ -305,6 +377,14 @@ impl<S> AuthenticatorBuilder<S> {
             return Ok(self.poll_interval.unwrap_or(POLL_INTERVAL.min(quarter)));
         };
         Err(StoreError::Setting(expected))
+    }
+}
+
+impl<S: fmt::Debug> fmt::Debug for AuthenticatorBuilder<S> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("AuthenticatorBuilder")
+            .field("store", &self.store)
+            .finish_non_exhaustive()
     }
 }
 

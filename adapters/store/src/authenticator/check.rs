@@ -12,6 +12,7 @@ use tokio::time::{Instant, timeout};
 
 use super::lease::Turn;
 use super::singleflight::Wanted;
+use super::tokens::Waits;
 use super::{Answer, Shared};
 use crate::check::check;
 use crate::error::{StoreError, UnavailableKind};
@@ -113,17 +114,25 @@ impl<S: Store + 'static> Shared<S> {
         request: &Request<'a>,
         now: UnixMillis,
     ) -> Result<Settled, Arc<StoreError>> {
-        let mut begun = None;
+        let begun = Instant::now();
         let mut rounds = 0..ROUNDS_MAX;
+        let mut waits = Waits::new(begun, ROUNDS_MAX);
         loop {
             let ticket = match check {
                 Check::Decided(decision, record) => {
-                    let answer = self.answer(decision, record, credential, now);
+                    let mut answer = self.answer(decision, record, credential, now);
+                    if answer.is_unavailable() {
+                        answer.failure = waits.failure;
+                    }
                     return Ok(Settled::Answer(answer));
                 }
                 Check::NeedsRecord(ticket) => ticket,
+                Check::NeedsTokens(ticket) => {
+                    let settled = self.settle_tokens(ticket, &mut waits, credential, request, now);
+                    check = settled.await?;
+                    continue;
+                }
             };
-            let begun = *begun.get_or_insert_with(Instant::now);
             let round = rounds.next().ok_or(StoreError::Stale)?;
             if round > 1 {
                 tokio::time::sleep(ROUND_PAUSE).await;
@@ -163,7 +172,9 @@ impl<S: Store + 'static> Shared<S> {
                     // The store read its clock after `now` was read, and before this instant.
                     // The later one counts, since nothing that was spent may be given back.
                     let read = after(now, begun.elapsed());
-                    if let Some(record) = record {
+                    if let Some(record) = record
+                        && self.tokens.is_none()
+                    {
                         self.store_what_is_held(record, &fetched.usage, read).await;
                     }
                     let found = record.map(|record| {
@@ -276,7 +287,7 @@ pub(super) fn unanswered(late: Elapsed) -> StoreError {
     StoreError::unavailable_because(UnavailableKind::Late, late)
 }
 
-fn after(now: UnixMillis, span: Duration) -> UnixMillis {
+pub(super) fn after(now: UnixMillis, span: Duration) -> UnixMillis {
     let span = Millis::new(u64::try_from(span.as_millis()).unwrap_or(u64::MAX));
     now.plus(span).unwrap_or(UnixMillis::MAX)
 }

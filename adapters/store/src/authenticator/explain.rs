@@ -58,7 +58,10 @@ impl<S: Store + 'static> Authenticator<S> {
         let found = found.map_err(owned)?;
         let (record, stored) = found.ok_or(StoreError::NotFound)?;
         let mut record = Arc::unwrap_or_clone(record);
-        let usage = shared.usage_now(&record, &stored, now);
+        let usage = shared
+            .usage_now(&record, &stored, now)
+            .await
+            .map_err(owned)?;
         let explanation: Explanation = explain(&shared.verifier, &record, request, &usage, now);
         record.remaining_uses = usage.remaining.or(record.remaining_uses);
         Ok(Explained {
@@ -146,7 +149,9 @@ impl<S: Store + 'static> Shared<S> {
             // The core allows nothing without a record.
             (Decision::Allow(_), None) => return Err(Arc::new(StoreError::NotFound)),
         };
-        let usage = self.usage_now(&record, &stored.unwrap_or_default(), now);
+        let usage = self
+            .usage_now(&record, &stored.unwrap_or_default(), now)
+            .await?;
         record.remaining_uses = usage.remaining.or(record.remaining_uses);
         allowed.remaining_uses = record.remaining_uses;
         allowed.quota = record.rate_limit.map(|limit| limit.quota(usage.rate, now));
@@ -191,10 +196,23 @@ impl<S: Store + 'static> Shared<S> {
         current.unwrap_or_else(|late| Err(Arc::new(unanswered(late))))
     }
 
-    /// What was spent: as it is stored, or as this process has counted it if that is more.
-    fn usage_now(&self, record: &KeyRecord, stored: &StoredUsage, now: UnixMillis) -> Usage {
-        let stored = stored.seen_at(record.rate_limit.as_ref(), now);
-        self.keyring.usage(record, stored, now)
+    /// What was spent: as it is stored, or as this process has counted it if that is more. Of a
+    /// limit that is counted elsewhere, as it is known there; the tokens that processes hold
+    /// count as spent.
+    async fn usage_now(
+        &self,
+        record: &KeyRecord,
+        stored: &StoredUsage,
+        now: UnixMillis,
+    ) -> Result<Usage, Arc<StoreError>> {
+        let mut usage = stored.seen_at(record.rate_limit.as_ref(), now);
+        if let (Some(tokens), Some(limit)) = (&self.tokens, record.rate_limit)
+            && record.remaining_uses.is_none()
+        {
+            usage.rate = tokens.state(record.lineage, limit, now).await?;
+            return Ok(usage);
+        }
+        Ok(self.keyring.usage(record, usage, now))
     }
 
     /// The answer to a check that failed.

@@ -42,6 +42,11 @@ pub struct AuthenticatorStats {
     /// Last uses, and states of rate limits, that were dropped because too many waited; those
     /// of later requests take their place.
     pub uses_dropped: u64,
+    /// How often the [limits](crate::AuthenticatorBuilder::limits) were asked for tokens.
+    /// [`Stats`] has how many they were, and how many checks were decided without them.
+    pub limits_asked: u64,
+    /// How often they failed, or did not answer in time.
+    pub limits_failed: u64,
     /// How long the changes of other processes could not be read; zero if they can be.
     pub stale_for: Duration,
     /// The [revocation bound](crate::AuthenticatorBuilder::revocation_bound).

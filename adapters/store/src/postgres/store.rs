@@ -1,6 +1,6 @@
 //! The trait, by one function for each method.
 
-use keystile::{By, KeyId, KeyRecord, Lookup, TemplateName, UnixMillis};
+use keystile::{By, KeyId, KeyRecord, Lookup, RateState, TemplateName, UnixMillis};
 
 use super::{PostgresStore, events, list, portable, read, templates, write};
 use crate::batch::Batch;
@@ -71,6 +71,17 @@ impl Store for PostgresStore {
     async fn spend(&self, request: &SpendRequest) -> Result<bool, StoreError> {
         let request = *request;
         self.write(async move |client| write::spend(client, &request).await)
+            .await
+    }
+
+    async fn replace_rate(
+        &self,
+        lineage: &KeyId,
+        before: RateState,
+        after: RateState,
+    ) -> Result<bool, StoreError> {
+        let lineage = *lineage;
+        self.write(async move |client| write::replace_rate(client, &lineage, before, after).await)
             .await
     }
 

@@ -123,6 +123,23 @@ pub(super) async fn spend(client: &Client, request: &SpendRequest) -> Result<boo
     Ok(client.execute(&statement, params).await? == 1)
 }
 
+pub(super) async fn replace_rate(
+    client: &Client,
+    lineage: &KeyId,
+    before: RateState,
+    after: RateState,
+) -> Result<bool, Fault> {
+    // Whoever comes second waits for the row, and then finds another state.
+    let sql = format!(
+        "UPDATE api_key_usage u SET rate_state = $3 FROM {QUICK} \
+         WHERE u.lineage = $1 AND u.rate_state = $2"
+    );
+    let [before, after] = [before, after].map(|state| state.to_bits().cast_signed());
+    let statement = client.prepare_cached(&sql).await?;
+    let params: &Params<'_> = &[&lineage.as_str(), &before, &after];
+    Ok(client.execute(&statement, params).await? == 1)
+}
+
 /// In the server's time: what each process has counted is ahead of its own clock by so much, and
 /// then the state is as far ahead of the server's. States are unsigned, so the comparisons
 /// invert the sign.

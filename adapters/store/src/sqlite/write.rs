@@ -50,6 +50,18 @@ pub(super) fn spend(connection: &Connection, request: &SpendRequest) -> Result<b
     Ok(written.map_err(unavailable)? == 1)
 }
 
+pub(super) fn replace_rate(
+    connection: &Connection,
+    lineage: &KeyId,
+    before: RateState,
+    after: RateState,
+) -> Result<bool, StoreError> {
+    let sql = "UPDATE api_key_usage SET rate_state = ?3 WHERE lineage = ?1 AND rate_state = ?2";
+    let [before, after] = [before, after].map(|state| state.to_bits().cast_signed());
+    let written = prepared(connection, sql)?.execute(params![lineage.as_str(), before, after]);
+    Ok(written.map_err(unavailable)? == 1)
+}
+
 pub(super) fn note_rates(
     connection: &mut Connection,
     rates: &[RateNote],

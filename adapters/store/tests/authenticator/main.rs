@@ -21,6 +21,7 @@ mod lease;
 mod lifecycle;
 mod limits;
 mod scripted;
+mod shared_limits;
 mod try_check;
 mod uses;
 mod vectors;

@@ -5,8 +5,8 @@ use core::time::Duration;
 use std::sync::{Arc, Mutex};
 
 use keystile::{
-    By, DenialCode, IssueRequest, Issued, KeyFormat, KeyId, KeyRecord, Lookup, PepperRing, Request,
-    SysRng, UnixMillis, Verifier, issue,
+    By, DenialCode, IssueRequest, Issued, KeyFormat, KeyId, KeyRecord, Lookup, PepperRing,
+    RateState, Request, SysRng, UnixMillis, Verifier, issue,
 };
 use keystile_store::{
     Answer, Authenticator, AuthenticatorBuilder, Batch, CorruptRow, Filter, Listed, ListedEvents,
@@ -227,6 +227,16 @@ impl Store for Scripted {
     async fn spend(&self, request: &SpendRequest) -> Result<bool, StoreError> {
         self.sound()?;
         self.store.spend(request).await
+    }
+
+    async fn replace_rate(
+        &self,
+        lineage: &KeyId,
+        before: RateState,
+        after: RateState,
+    ) -> Result<bool, StoreError> {
+        self.sound()?;
+        self.store.replace_rate(lineage, before, after).await
     }
 
     async fn note_rates(&self, rates: &[RateNote], now: UnixMillis) -> Result<(), StoreError> {

@@ -3,7 +3,7 @@
 
 use std::sync::Mutex;
 
-use keystile::{KeyId, KeyRecord, Lookup, UnixMillis};
+use keystile::{KeyId, KeyRecord, Lookup, RateState, UnixMillis};
 use keystile_store::{
     Batch, Filter, Listed, ListedEvents, MemoryStore, Page, RateNote, SpendRequest, Store,
     StoreError, StoredUsage, revoke,
@@ -136,6 +136,15 @@ impl Store for Watched {
             revoke(&self.store, &request.key_id, "leaked", UnixMillis::MAX).await?;
         }
         self.store.spend(request).await
+    }
+
+    async fn replace_rate(
+        &self,
+        lineage: &KeyId,
+        before: RateState,
+        after: RateState,
+    ) -> Result<bool, StoreError> {
+        self.store.replace_rate(lineage, before, after).await
     }
 
     async fn note_rates(&self, rates: &[RateNote], now: UnixMillis) -> Result<(), StoreError> {

@@ -93,6 +93,10 @@ pub(crate) enum Fault {
     LowersRates,
     /// Keeps a state that is a year ahead until then.
     KeepsWrongRates,
+    /// Replaces the state of a limit without comparing it.
+    ReplacesAnyRate,
+    /// Replaces the remaining uses together with the state of a limit.
+    ReplacesUsesToo,
     /// Has a clock of its own, three minutes behind, and writes states by the caller's.
     IgnoresItsClock,
     /// Replaces a template whatever its version is.

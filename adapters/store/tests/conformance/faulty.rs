@@ -96,7 +96,7 @@ impl Faulty {
         }
     }
 
-    async fn replace_rate(&self, lineage: &KeyId, rate: RateState) -> Result<(), StoreError> {
+    async fn write_rate(&self, lineage: &KeyId, rate: RateState) -> Result<(), StoreError> {
         let Some(record) = self.current(lineage).await else {
             return Ok(());
         };
@@ -258,12 +258,37 @@ impl Store for Faulty {
         self.sound.spend(&request).await
     }
 
+    async fn replace_rate(
+        &self,
+        lineage: &KeyId,
+        before: RateState,
+        after: RateState,
+    ) -> Result<bool, StoreError> {
+        let stored = self.sound.usage(lineage).await?.usage;
+        let before = match self.fault {
+            Fault::ReplacesAnyRate => stored.rate,
+            _ => before,
+        };
+        let replaced = self.sound.replace_rate(lineage, before, after).await?;
+        if let (true, Fault::ReplacesUsesToo, Some(record)) =
+            (replaced, self.fault, self.current(lineage).await)
+        {
+            let wrong = SpendRequest::new(
+                &record,
+                Usage::new(after, stored.remaining),
+                Usage::new(after, None),
+            );
+            self.sound.spend(&wrong).await?;
+        }
+        Ok(replaced)
+    }
+
     async fn note_rates(&self, rates: &[RateNote], now: UnixMillis) -> Result<(), StoreError> {
         match self.fault {
             Fault::DropsRates => return Ok(()),
             Fault::LowersRates => {
                 for note in rates {
-                    self.replace_rate(&note.lineage, note.state).await?;
+                    self.write_rate(&note.lineage, note.state).await?;
                 }
             }
             Fault::KeepsWrongRates => {
@@ -271,7 +296,7 @@ impl Store for Faulty {
                     let stored = self.usage(&note.lineage).await?.usage.rate;
                     self.sound.note_rates(&[*note], now).await?;
                     let noted = self.usage(&note.lineage).await?.usage.rate;
-                    self.replace_rate(&note.lineage, noted.max(stored)).await?;
+                    self.write_rate(&note.lineage, noted.max(stored)).await?;
                 }
             }
             _ => self.sound.note_rates(rates, now).await?,

@@ -47,6 +47,7 @@ mod schema;
 #[path = "../lists/selected.rs"]
 mod selected;
 mod server;
+mod shared_limits;
 mod subscribe;
 #[cfg(feature = "postgres-tls")]
 mod tls;

@@ -2,7 +2,7 @@
 
 use core::sync::atomic::{AtomicBool, Ordering};
 
-use keystile::{By, KeyId, KeyRecord, Lookup, TemplateName, UnixMillis};
+use keystile::{By, KeyId, KeyRecord, Lookup, RateState, TemplateName, UnixMillis};
 use keystile_store::{
     Asked, Batch, DerivedState, EventFilter, Exported, Filter, IssueAnswer, IssueOnce, Known,
     Listed, ListedEvents, ListedTemplates, Page, RateNote, RemovedKeys, SpendRequest, Store,
@@ -100,6 +100,15 @@ impl<S: Store> Store for Alternating<S> {
 
     async fn spend(&self, request: &SpendRequest) -> Result<bool, StoreError> {
         self.next().spend(request).await
+    }
+
+    async fn replace_rate(
+        &self,
+        lineage: &KeyId,
+        before: RateState,
+        after: RateState,
+    ) -> Result<bool, StoreError> {
+        self.next().replace_rate(lineage, before, after).await
     }
 
     async fn note_rates(&self, rates: &[RateNote], now: UnixMillis) -> Result<(), StoreError> {

@@ -4,7 +4,7 @@ use core::sync::atomic::{AtomicU32, Ordering};
 use std::collections::{HashMap, HashSet};
 use std::sync::{Arc, Mutex};
 
-use keystile::{Event, EventKind, KeyId, KeyRecord, Lookup, UnixMillis};
+use keystile::{Event, EventKind, KeyId, KeyRecord, Lookup, RateState, UnixMillis};
 use keystile_store::{
     Batch, CorruptRow, Filter, Listed, ListedEvents, MemoryStore, Page, RateNote, SpendRequest,
     Store, StoreError, StoredUsage,
@@ -147,6 +147,16 @@ impl Store for Remote {
     async fn spend(&self, request: &SpendRequest) -> Result<bool, StoreError> {
         self.sound("spends")?;
         self.memory().spend(request).await
+    }
+
+    async fn replace_rate(
+        &self,
+        lineage: &KeyId,
+        before: RateState,
+        after: RateState,
+    ) -> Result<bool, StoreError> {
+        self.sound("spends")?;
+        self.memory().replace_rate(lineage, before, after).await
     }
 
     async fn note_rates(&self, rates: &[RateNote], now: UnixMillis) -> Result<(), StoreError> {

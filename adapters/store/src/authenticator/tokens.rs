@@ -1,0 +1,296 @@
+//! Tokens of rate limits that all processes share: taken for requests that wait, and given
+//! back if they were not used.
+
+use core::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use core::time::Duration;
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use keystile::{
+    Check, Grant, KeyId, KeyRecord, Leases, Millis, RateLimit, RateState, Request, TokenTicket,
+    UnixMillis, UnusedTokens,
+};
+use tokio::sync::watch;
+use tokio::time::{Instant, sleep, timeout};
+
+use super::Shared;
+use super::check::after;
+use crate::error::{StoreError, UnavailableKind};
+use crate::limits::{Limits, Rest, Take, Taken};
+use crate::store::Store;
+
+/// How often in each length of a lease what was not used is given back.
+const RETURNS: u32 = 8;
+/// The shortest time between two returns.
+const RETURN_PAUSE: Duration = Duration::from_millis(5);
+/// Rounds in which a request waits for tokens that another one takes.
+const SHARED_ROUNDS: u32 = 4;
+
+/// What a check has waited for so far.
+pub(super) struct Waits {
+    begun: Instant,
+    rounds: core::ops::Range<u32>,
+    /// How many requests waited for the same tokens.
+    others: u32,
+    /// Why the limits could not be asked.
+    pub(super) failure: Option<Arc<StoreError>>,
+}
+
+impl Waits {
+    pub(super) fn new(begun: Instant, rounds: u32) -> Self {
+        Self {
+            begun,
+            rounds: 0..rounds,
+            others: 0,
+            failure: None,
+        }
+    }
+}
+
+/// The calls for tokens that are under way.
+pub(super) struct Tokens {
+    limits: Arc<dyn Limits>,
+    leases: Leases,
+    patience: Duration,
+    calls: Mutex<HashMap<Wanted, Call>>,
+    /// Whether the last call has failed, and whether one tries again.
+    fails: AtomicBool,
+    probing: AtomicBool,
+    counters: Counters,
+}
+
+/// Whose tokens, and by which limit.
+type Wanted = (KeyId, RateLimit);
+
+struct Call {
+    /// Requests that wait for it and have to ask again.
+    waiting: u32,
+    /// How many these were, when it has ended.
+    ends: watch::Receiver<u32>,
+}
+
+/// A call that this request makes for all that wait; dropped, it ends.
+struct Begun<'t> {
+    tokens: &'t Tokens,
+    wanted: Wanted,
+    ends: watch::Sender<u32>,
+}
+
+enum Joined<'t> {
+    Begins(Begun<'t>),
+    Waits(watch::Receiver<u32>),
+}
+
+/// The one request that tries limits that have failed.
+struct Probe<'t>(&'t AtomicBool);
+
+#[derive(Default)]
+struct Counters {
+    calls: AtomicU64,
+    failed: AtomicU64,
+}
+
+/// What came of asking.
+pub(super) enum Asked {
+    /// These were taken, after that instant.
+    Taken(Taken),
+    /// Another request took some, for which so many waited: check again.
+    Shared(u32),
+}
+
+#[derive(Debug, thiserror::Error)]
+#[error("the limits did not answer in time")]
+struct Late;
+
+#[derive(Debug, thiserror::Error)]
+#[error("the limits do not answer, and another request is trying them")]
+struct Away;
+
+impl Tokens {
+    pub(super) fn new(limits: Arc<dyn Limits>, leases: Leases, patience: Duration) -> Self {
+        Self {
+            limits,
+            leases,
+            patience,
+            calls: Mutex::default(),
+            fails: AtomicBool::new(false),
+            probing: AtomicBool::new(false),
+            counters: Counters::default(),
+        }
+    }
+
+    /// How often tokens were asked for.
+    pub(super) fn asked(&self) -> u64 {
+        self.counters.calls.load(Ordering::Relaxed)
+    }
+
+    /// How often that failed.
+    pub(super) fn failed(&self) -> u64 {
+        self.counters.failed.load(Ordering::Relaxed)
+    }
+
+    /// The state of a limit, by the caller's clock.
+    pub(super) async fn state(
+        &self,
+        lineage: KeyId,
+        limit: RateLimit,
+        now: UnixMillis,
+    ) -> Result<RateState, Arc<StoreError>> {
+        let taken = self.take(Take::new(lineage, limit, 0)).await?;
+        Ok(taken.state.moved(taken.clock, now))
+    }
+
+    /// Takes tokens for a request and those that ask meanwhile, or waits for another request
+    /// that does.
+    pub(super) async fn ask(&self, take: Take) -> Result<Asked, Arc<StoreError>> {
+        match self.join((take.lineage, take.limit)) {
+            Joined::Waits(mut ends) => {
+                // It ends in any case, also if its request was dropped.
+                let _ = ends.changed().await;
+                let waited = *ends.borrow();
+                Ok(Asked::Shared(waited))
+            }
+            Joined::Begins(_begun) => self.take(take).await.map(Asked::Taken),
+        }
+    }
+
+    /// Takes tokens, each request for itself.
+    pub(super) async fn take(&self, take: Take) -> Result<Taken, Arc<StoreError>> {
+        let _probe = self.turn()?;
+        self.counters.calls.fetch_add(1, Ordering::Relaxed);
+        let answer = timeout(self.patience, self.limits.take(&take)).await;
+        let late = |_| StoreError::unavailable_because(UnavailableKind::Late, Late);
+        let taken = answer.map_err(late).flatten().map_err(Arc::new);
+        self.fails.store(taken.is_err(), Ordering::Relaxed);
+        if taken.is_err() {
+            self.counters.failed.fetch_add(1, Ordering::Relaxed);
+        }
+        taken
+    }
+}
+
+impl Tokens {
+    /// Gives back what was not used. If that fails, it is lost: to try again could give it
+    /// back twice.
+    async fn give_back(&self, unused: &[UnusedTokens]) {
+        if unused.is_empty() || self.fails.load(Ordering::Relaxed) {
+            return;
+        }
+        let within = self.leases.length();
+        let rest: Vec<_> = unused
+            .iter()
+            .map(|unused| Rest::of(unused, within))
+            .collect();
+        let _ = timeout(self.patience, self.limits.give_back(&rest)).await;
+    }
+
+    /// A permission to ask. While the limits do not answer, one request at a time has it, and
+    /// the others do not wait.
+    fn turn(&self) -> Result<Option<Probe<'_>>, Arc<StoreError>> {
+        if !self.fails.load(Ordering::Relaxed) {
+            return Ok(None);
+        }
+        if self.probing.swap(true, Ordering::Relaxed) {
+            let away = StoreError::unavailable_because(UnavailableKind::Late, Away);
+            return Err(Arc::new(away));
+        }
+        Ok(Some(Probe(&self.probing)))
+    }
+
+    fn join(&self, wanted: Wanted) -> Joined<'_> {
+        let mut calls = self.calls();
+        if let Some(call) = calls.get_mut(&wanted) {
+            call.waiting = call.waiting.saturating_add(1);
+            return Joined::Waits(call.ends.clone());
+        }
+        let (sender, ends) = watch::channel(0);
+        calls.insert(wanted, Call { waiting: 0, ends });
+        Joined::Begins(Begun {
+            tokens: self,
+            wanted,
+            ends: sender,
+        })
+    }
+
+    fn calls(&self) -> MutexGuard<'_, HashMap<Wanted, Call>> {
+        self.calls.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Drop for Begun<'_> {
+    fn drop(&mut self) {
+        let call = self.tokens.calls().remove(&self.wanted);
+        self.ends.send_replace(call.map_or(0, |call| call.waiting));
+    }
+}
+
+impl Drop for Probe<'_> {
+    fn drop(&mut self) {
+        self.0.store(false, Ordering::Relaxed);
+    }
+}
+
+impl<S: Store + 'static> Shared<S> {
+    /// Goes on with a check that needs tokens, which began at `now`, that is at `begun`.
+    pub(super) async fn settle_tokens<'a>(
+        &self,
+        ticket: TokenTicket<'a>,
+        waits: &mut Waits,
+        credential: &'a [u8],
+        request: &Request<'a>,
+        now: UnixMillis,
+    ) -> Result<Check<'a, Arc<KeyRecord>>, Arc<StoreError>> {
+        let tokens = self.tokens.as_ref().ok_or(StoreError::Stale)?;
+        let round = waits.rounds.next().ok_or(StoreError::Stale)?;
+        let asked_at = after(now, waits.begun.elapsed());
+        let count = ticket.tokens().max(waits.others);
+        let take = Take::new(ticket.lineage(), ticket.limit(), count);
+        let is_shared = tokens.leases.length() > Millis::ZERO && round < SHARED_ROUNDS;
+        let asked = if is_shared {
+            tokens.ask(take).await
+        } else {
+            tokens.take(take).await.map(Asked::Taken)
+        };
+        // Tokens are used up to an instant, and the request may have waited for a while.
+        let now = after(now, waits.begun.elapsed());
+        Ok(match asked {
+            Ok(Asked::Taken(taken)) => {
+                let state = taken.state.moved(taken.clock, now);
+                let grant = Grant::new(taken.tokens, state, asked_at, taken.clock);
+                self.keyring.grant(ticket, grant, now)
+            }
+            Ok(Asked::Shared(others)) => {
+                waits.others = others;
+                self.keyring.check(credential, request, now)
+            }
+            Err(failure) => {
+                waits.failure = Some(failure);
+                self.keyring.grant(ticket, Grant::degraded(), now)
+            }
+        })
+    }
+
+    /// Gives back what was not used, again and again, until the end.
+    pub(super) async fn give_back_tokens(self: Arc<Self>) {
+        let Some(tokens) = &self.tokens else { return };
+        let length = Duration::from_millis(tokens.leases.length().get());
+        let pause = length.checked_div(RETURNS).unwrap_or(length);
+        loop {
+            tokio::select! {
+                () = sleep(pause.max(RETURN_PAUSE)) => {}
+                () = self.ended.cancelled() => return,
+            }
+            // Without a clock the next time has to do.
+            let Ok(now) = (self.clock)() else { continue };
+            let unused = self.keyring.unused_tokens(now);
+            tokens.give_back(&unused).await;
+        }
+    }
+
+    /// Gives back all that is left.
+    pub(super) async fn give_back_all_tokens(&self) {
+        if let Some(tokens) = &self.tokens {
+            tokens.give_back(&self.keyring.all_unused_tokens()).await;
+        }
+    }
+}
