@@ -10,16 +10,18 @@ use crate::test_rng::TestRng;
 
 /// The machines that processes run on.
 pub(crate) const NODES_MAX: usize = 4;
-/// The machine of the store.
+/// The machines of the store, and of the server that counts limits.
 pub(crate) const STORE: usize = NODES_MAX;
-const MACHINES: usize = NODES_MAX + 1;
+pub(crate) const LIMITS: usize = NODES_MAX + 1;
+const MACHINES: usize = NODES_MAX + 2;
 /// By how much a clock may be fast or slow, in millionths.
 pub(crate) const RATE_ERROR_MILLIONTHS: u64 = 1_000;
 const START_MILLIS: u64 = 1_790_000_000_000;
 
 /// The wall clocks, which an authenticator takes as functions without an environment.
-pub(crate) const WALLS: [fn() -> Result<UnixMillis, Error>; MACHINES] =
-    [wall::<0>, wall::<1>, wall::<2>, wall::<3>, wall::<4>];
+pub(crate) const WALLS: [fn() -> Result<UnixMillis, Error>; MACHINES] = [
+    wall::<0>, wall::<1>, wall::<2>, wall::<3>, wall::<4>, wall::<5>,
+];
 
 thread_local! {
     /// A schedule has its thread for itself.

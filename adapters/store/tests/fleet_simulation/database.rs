@@ -3,7 +3,7 @@
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard};
 
-use keystile::{KeyId, KeyRecord, Lookup, RateLimit, UnixMillis};
+use keystile::{KeyId, KeyRecord, Lookup, RateLimit, RateState, UnixMillis};
 use keystile_store::{
     Batch, DerivedState, Filter, Listed, ListedEvents, MemoryStore, Page, RateNote, SpendRequest,
     Store, StoreError, StoredUsage,
@@ -130,6 +130,15 @@ impl Store for Database {
             return Ok(true);
         }
         self.memory.spend(request).await
+    }
+
+    async fn replace_rate(
+        &self,
+        lineage: &KeyId,
+        before: RateState,
+        after: RateState,
+    ) -> Result<bool, StoreError> {
+        self.memory.replace_rate(lineage, before, after).await
     }
 
     async fn note_rates(&self, rates: &[RateNote], now: UnixMillis) -> Result<(), StoreError> {

@@ -10,6 +10,14 @@ pub(crate) enum Fault {
     VerbsBypassTheProcess,
     /// The store answers that a key has twice the limit that it has.
     LimitsAreDoubled,
+    /// The server of limits grants two tokens for each that it counts.
+    LimitsGiveTwice,
+    /// It takes back ten times what it is given back.
+    RestsCountTenfold,
+    /// The server of limits forgets what was spent, and no one is told.
+    LimitsForget,
+    /// Each process has the whole limit while the limits do not answer.
+    SharesAreWhole,
     /// Each process counts the uses of a key for itself.
     UsesPerProcess,
     /// The store acknowledges commits that it does not keep.

@@ -31,8 +31,9 @@ pub(crate) struct End {
 impl World {
     pub(crate) async fn heal(&mut self) -> End {
         self.fleet.database.is_down(false);
+        self.fleet.limits.is_down(false);
         for node in &self.nodes {
-            node.link.heal();
+            node.heal();
         }
         self.start_all().await;
         let mut end = End {

@@ -78,6 +78,8 @@ pub(crate) struct History {
     pub(crate) asked: Vec<Asked>,
     pub(crate) verbs: Vec<Verb>,
     pub(crate) jolts: Vec<Jolt>,
+    /// When the server of limits lost what it knew, or its clock was set.
+    pub(crate) losses: Vec<u64>,
     /// Processes that were asked to stop, and have not.
     pub(crate) stopping: usize,
 }
@@ -98,10 +100,12 @@ impl Answered {
 }
 
 impl History {
-    /// Whether a request with this key waits for its answer on this node.
+    /// Whether a request with a key of this lineage waits for its answer on this node.
     pub(crate) fn waits(&self, node: usize, key: usize) -> bool {
+        let lineage = self.keys[key].lineage;
+        let of = |asked: &Asked| asked.node == node && self.keys[asked.key].lineage == lineage;
         let mut asked = self.asked.iter();
-        asked.any(|asked| (asked.node, asked.key) == (node, key) && asked.answer == Answered::Not)
+        asked.any(|asked| of(asked) && asked.answer == Answered::Not)
     }
 
     /// The process on this node has ended with what it had under way.

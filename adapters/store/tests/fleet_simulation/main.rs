@@ -25,6 +25,8 @@ mod database;
 mod fault;
 mod healing;
 mod history;
+mod limits_server;
+mod mode;
 mod network;
 mod node;
 mod oracle;
@@ -66,7 +68,7 @@ fn run(seed: u64, fault: Fault, prints: bool) -> Run {
         let end = world.heal().await;
         let history = world.fleet.history.lock();
         let written = world.fleet.database.written();
-        let verdict = judge(&history, &written, &end);
+        let verdict = judge(&history, &written, world.fleet.counting, &end);
         let trace = if prints {
             trace(&history)
         } else {

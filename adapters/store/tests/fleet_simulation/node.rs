@@ -4,15 +4,17 @@
 use core::time::Duration;
 use std::sync::Arc;
 
-use keystile::{Denial, KeyFormat, Request, Verifier};
-use keystile_store::{Authenticator, StoreError};
+use keystile::{Denial, KeyFormat, Leases, Request, Verifier};
+use keystile_store::{Authenticator, Limits, StoreError, StoredLimits};
 use tokio::sync::Notify;
 use tokio::task::AbortHandle;
 
-use crate::clocks::{self, WALLS};
+use crate::clocks::{self, NODES_MAX, WALLS};
 use crate::database::Database;
 use crate::fault::Fault;
 use crate::history::{Answered, Asked, Jolt, Shared, Verb, VerbKind, VerbOutcome};
+use crate::limits_server::{LimitsServer, RemoteLimits};
+use crate::mode::Counting;
 use crate::network::Link;
 use crate::remote_store::RemoteStore;
 
@@ -28,6 +30,8 @@ const CAPACITY: usize = 64;
 pub(crate) struct Node {
     number: usize,
     pub(crate) link: Arc<Link>,
+    /// The way to the server of limits.
+    pub(crate) limits_link: Arc<Link>,
     pub(crate) process: Option<Process>,
     started: u32,
 }
@@ -36,6 +40,8 @@ pub(crate) struct Node {
 #[derive(Clone)]
 pub(crate) struct Fleet {
     pub(crate) database: Arc<Database>,
+    pub(crate) limits: Arc<LimitsServer>,
+    pub(crate) counting: Counting,
     pub(crate) history: Shared,
     pub(crate) format: KeyFormat,
     pub(crate) poll: Duration,
@@ -59,6 +65,7 @@ impl Node {
         Self {
             number,
             link: Link::new(seed, number, patience),
+            limits_link: Link::new(seed, NODES_MAX + number, patience),
             process: None,
             started: 0,
         }
@@ -85,7 +92,7 @@ impl Node {
         };
         let signal = Arc::new(Notify::new());
         let verifier = Verifier::new(fleet.format.clone());
-        let keys = Authenticator::builder(Arc::new(store.clone()), verifier)
+        let mut builder = Authenticator::builder(Arc::new(store.clone()), verifier)
             .capacity(CAPACITY)
             .revocation_bound(Duration::from_millis(BOUND_MILLIS))
             .poll_interval(fleet.poll)
@@ -93,8 +100,13 @@ impl Node {
             .clock(WALLS[machine])
             .lease_clock(lease_clock)
             .change_signal(Arc::clone(&signal))
-            .build()
-            .unwrap();
+            .limits_timeout(timeout);
+        if let Some(leases) = fleet.counting.leases() {
+            builder = builder
+                .leases(self.leases(leases, fleet))
+                .limits(self.limits(fleet, &store));
+        }
+        let keys = builder.build().unwrap();
         self.process = Some(Process {
             number: self.started,
             keys,
@@ -102,6 +114,39 @@ impl Node {
             signal,
             tasks: Vec::new(),
         });
+    }
+
+    /// Where limits are counted, through the network.
+    fn limits(&self, fleet: &Fleet, store: &RemoteStore) -> Arc<dyn Limits> {
+        match fleet.counting {
+            Counting::InTheStore(_) => Arc::new(StoredLimits::new(Arc::new(store.clone()))),
+            _ => Arc::new(RemoteLimits {
+                server: Arc::clone(&fleet.limits),
+                link: Arc::clone(&self.limits_link),
+            }),
+        }
+    }
+
+    fn leases(&self, leases: Leases, fleet: &Fleet) -> Leases {
+        match fleet.fault {
+            Fault::SharesAreWhole => leases.with_share(1).unwrap(),
+            _ => leases,
+        }
+    }
+
+    pub(crate) fn suspend(&self) {
+        self.link.trouble().is_suspended = true;
+        self.limits_link.trouble().is_suspended = true;
+    }
+
+    pub(crate) fn resume(&self) {
+        self.link.resume();
+        self.limits_link.resume();
+    }
+
+    pub(crate) fn heal(&self) {
+        self.link.heal();
+        self.limits_link.heal();
     }
 
     /// The process is asked to stop; another may be started at once.

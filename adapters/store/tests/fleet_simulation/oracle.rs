@@ -10,6 +10,7 @@ use crate::clocks::RATE_ERROR_MILLIONTHS;
 use crate::database::Written;
 use crate::healing::End;
 use crate::history::{Answered, Asked, History, Jolt, VerbKind, VerbOutcome};
+use crate::mode::Counting;
 use crate::node::BOUND_MILLIS;
 
 const MILLION: u64 = 1_000_000;
@@ -42,10 +43,15 @@ impl fmt::Display for Violation {
     }
 }
 
-pub(crate) fn judge(history: &History, written: &[Written], end: &End) -> Result<(), Violation> {
+pub(crate) fn judge(
+    history: &History,
+    written: &[Written],
+    counting: Counting,
+    end: &End,
+) -> Result<(), Violation> {
     revocations(history, written)?;
     uses(history, written)?;
-    limits(history, written)?;
+    limits(history, written, counting)?;
     kept(history, end)?;
     lives(end)
 }
@@ -164,8 +170,9 @@ impl Limits {
     }
 }
 
-/// Each process counts for itself, unless the store decides.
-fn limits(history: &History, written: &[Written]) -> Result<(), Violation> {
+/// Each process counts for itself, unless the limits are counted in one place or the store
+/// decides.
+fn limits(history: &History, written: &[Written], counting: Counting) -> Result<(), Violation> {
     let mut limits: HashMap<KeyId, Limits> = HashMap::new();
     for Written { record, .. } in written {
         if let Some(limit) = record.rate_limit {
@@ -178,7 +185,8 @@ fn limits(history: &History, written: &[Written]) -> Result<(), Violation> {
     for (asked, answered) in allowed(history) {
         let lineage = history.keys[asked.key].lineage;
         if let Some(limits) = limits.get(&lineage) {
-            let process = (!limits.is_counted).then_some((asked.node, asked.process));
+            let is_alone = counting == Counting::PerProcess && !limits.is_counted;
+            let process = is_alone.then_some((asked.node, asked.process));
             let group = (lineage, process);
             passed
                 .entry(group)
@@ -190,8 +198,14 @@ fn limits(history: &History, written: &[Written]) -> Result<(), Violation> {
         passed.sort_unstable();
         let of = |jolt: &&Jolt| process.is_some_and(|(node, _)| node == jolt.node);
         let jolts = history.jolts.iter().filter(of);
-        let jolts: Vec<u64> = jolts.map(|jolt| jolt.at).collect();
-        if let Some(text) = exceeds(&limits[&lineage], &passed, &jolts) {
+        let mut losses: Vec<u64> = jolts.map(|jolt| jolt.at).collect();
+        let mut lease = 0;
+        let limits = &limits[&lineage];
+        if counting != Counting::PerProcess && !limits.is_counted {
+            lease = counting.length();
+            losses.extend(&history.losses);
+        }
+        if let Some(text) = exceeds(limits, &passed, &losses, lease) {
             return broken(
                 Invariant::Limit,
                 format!("{lineage} in {process:?}: {text}"),
@@ -203,7 +217,7 @@ fn limits(history: &History, written: &[Written]) -> Result<(), Violation> {
 
 /// Whether more passed in some time than may: of the requests that were sent in it and answered
 /// in it, each has passed in it. Each loss may add a burst, and so may each change.
-fn exceeds(limits: &Limits, passed: &[(u64, u64)], losses: &[u64]) -> Option<String> {
+fn exceeds(limits: &Limits, passed: &[(u64, u64)], losses: &[u64], lease: u64) -> Option<String> {
     let (limit, window) = limits.rate();
     for (_, from) in passed {
         let mut count = 0;
@@ -215,7 +229,7 @@ fn exceeds(limits: &Limits, passed: &[(u64, u64)], losses: &[u64]) -> Option<Str
                 .count() as u64;
             let bursts = limits.burst() * (1 + lost + limits.changes);
             // A clock may be as fast as this, and shows whole milliseconds.
-            let fast = (until - from + 1) * (MILLION + RATE_ERROR_MILLIONTHS);
+            let fast = (until - from + lease + 1) * (MILLION + RATE_ERROR_MILLIONTHS);
             if count * window * MILLION > bursts * window * MILLION + limit * fast {
                 return Some(format!(
                     "{count} from {from} to {until}: {bursts} + {limit} in {window} ms"

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
-use keystile::{KeyId, KeyRecord, Lookup, UnixMillis};
+use keystile::{KeyId, KeyRecord, Lookup, RateState, UnixMillis};
 use keystile_store::{
     Batch, DerivedState, Filter, Listed, ListedEvents, Page, RateNote, SpendRequest, Store,
     StoreError, StoredUsage,
@@ -102,6 +102,17 @@ impl Store for RemoteStore {
     async fn spend(&self, request: &SpendRequest) -> Result<bool, StoreError> {
         let request = *request;
         self.call(async move |server| server.spend(&request).await)
+            .await
+    }
+
+    async fn replace_rate(
+        &self,
+        lineage: &KeyId,
+        before: RateState,
+        after: RateState,
+    ) -> Result<bool, StoreError> {
+        let lineage = *lineage;
+        self.call(async move |server| server.replace_rate(&lineage, before, after).await)
             .await
     }
 

@@ -13,6 +13,8 @@ use crate::clocks::{self, NODES_MAX, STORE};
 use crate::database::Database;
 use crate::fault::Fault;
 use crate::history::{Key, Shared, Verb, VerbKind, VerbOutcome};
+use crate::limits_server::LimitsServer;
+use crate::mode::Counting;
 use crate::network::GRID_MILLIS;
 use crate::node::{Fleet, Node};
 use crate::remote_store::RemoteStore;
@@ -24,7 +26,7 @@ const STEPS: u64 = 26;
 const KEYS: usize = 4;
 const KEYS_MAX: usize = 7;
 /// Limits as requests, the window in milliseconds, and the burst.
-const LIMITS: [(u32, u64, u32); 4] = [(5, 500, 3), (10, 1_000, 10), (3, 200, 1), (7, 700, 4)];
+const LIMITS: [(u32, u64, u32); 4] = [(5, 500, 3), (10, 1_000, 10), (3, 200, 1), (24, 800, 20)];
 /// How far a wall clock is set back at most, or further than a minute: by less, a limit may wait
 /// until the clock has caught up.
 const STEP_BACK_MILLIS: u64 = 1_200;
@@ -52,6 +54,8 @@ impl World {
         let count = [2, 2, 2, 3, 3, NODES_MAX][rng.below(6) as usize];
         let fleet = Fleet {
             database: Database::new(fault),
+            limits: LimitsServer::new(fault),
+            counting: Counting::drawn(&mut rng, count),
             history: Shared::default(),
             format: format.clone(),
             poll: Duration::from_millis(GRID_MILLIS * (80 + rng.below(45))),
@@ -117,21 +121,30 @@ impl World {
         match drawn {
             0..52 => return self.ask(at),
             52..58 => {
-                let mut trouble = self.nodes[at].link.trouble();
+                let node = &self.nodes[at];
+                let link = match self.rng.below(3) {
+                    0 => &node.limits_link,
+                    _ => &node.link,
+                };
+                let mut trouble = link.trouble();
                 let both = self.rng.below(3);
                 trouble.requests_are_lost |= both != 0;
                 trouble.answers_are_lost |= both != 1;
             }
-            58..60 => self.nodes[at].link.trouble().is_slow = true,
-            60..65 => self.nodes[at].link.heal(),
-            65..68 => self.nodes[at].link.trouble().is_suspended = true,
-            68..73 => self.nodes[at].link.resume(),
+            58..60 => {
+                self.nodes[at].link.trouble().is_slow = true;
+                self.nodes[at].limits_link.trouble().is_slow = true;
+            }
+            60..65 => self.nodes[at].heal(),
+            65..68 => self.nodes[at].suspend(),
+            68..73 => self.nodes[at].resume(),
             73..75 => {
                 let is_down = !self.fleet.database.has_failed();
                 self.fleet.database.is_down(is_down);
             }
-            75..90 => return self.verb(drawn, at).await,
-            90..93 => {
+            75..88 => return self.verb(drawn, at).await,
+            88..91 => return self.fail_limits(),
+            91..93 => {
                 let millis = match self.rng.below(4) {
                     0 => 70_000 + self.rng.below(600_000) as i64,
                     1 => -70_000 - self.rng.below(600_000) as i64,
@@ -161,11 +174,36 @@ impl World {
         self.note(|| format!("{at} {name}"));
     }
 
+    /// The server of limits goes down or comes back, with what it had or less.
+    fn fail_limits(&mut self) {
+        let limits = &self.fleet.limits;
+        let forgets = self.fleet.fault == Fault::LimitsForget;
+        let drawn = self.rng.below(4);
+        let clock = match self.rng.below(4) {
+            0 => -(self.rng.below(STEP_BACK_MILLIS) as i64),
+            1 => self.rng.below(STEP_BACK_MILLIS) as i64,
+            2 => -70_000,
+            _ => 0,
+        };
+        match drawn {
+            0 => limits.is_flushed(),
+            1 => limits.fails_over(clock),
+            _ => limits.is_down(!limits.has_failed()),
+        }
+        if drawn < 2 && !forgets {
+            self.fleet.history.lock().losses.push(clocks::millis());
+        }
+        self.note(|| {
+            let what = ["are flushed", "fail over", "go down or come back"];
+            format!("the limits {}", what[drawn.min(2) as usize])
+        });
+    }
+
     fn ask(&mut self, at: usize) {
         let keys = self.fleet.history.lock().keys.len() as u64;
         let key = self.rng.below(keys) as usize;
         let count = match self.rng.below(4) {
-            0 => 1 + self.rng.below(12),
+            0 => 1 + self.rng.below(16),
             _ => 1 + self.rng.below(3),
         };
         self.note(|| format!("{at} is asked {count} times with key {key}"));
@@ -183,11 +221,11 @@ impl World {
         let key = self.rng.below(keys as u64) as usize;
         let id = self.fleet.history.lock().keys[key].id;
         let kind = match drawn {
-            75..80 => VerbKind::Revoke,
-            80..82 => VerbKind::Suspend,
-            82..84 => VerbKind::Resume,
-            84..86 => VerbKind::Change,
-            86..88 => VerbKind::Rotate,
+            75..79 => VerbKind::Revoke,
+            79..81 => VerbKind::Suspend,
+            81..83 => VerbKind::Resume,
+            83..85 => VerbKind::Change,
+            85..87 => VerbKind::Rotate,
             _ => VerbKind::Issue,
         };
         let writer = by.map_or("another writer".to_owned(), |at| at.to_string());
