@@ -184,6 +184,26 @@ fn limits_that_let_twice_as_many_pass_are_found() {
 }
 
 #[test]
+fn a_server_of_limits_that_gives_twice_is_found() {
+    finds(Fault::LimitsGiveTwice, Invariant::Limit);
+}
+
+#[test]
+fn a_server_of_limits_that_takes_too_much_back_is_found() {
+    finds(Fault::RestsCountTenfold, Invariant::Limit);
+}
+
+#[test]
+fn a_server_of_limits_that_forgets_is_found() {
+    finds(Fault::LimitsForget, Invariant::Limit);
+}
+
+#[test]
+fn a_process_that_takes_the_whole_limit_for_its_share_is_found() {
+    finds(Fault::SharesAreWhole, Invariant::Limit);
+}
+
+#[test]
 fn uses_that_each_process_counts_for_itself_are_found() {
     finds(Fault::UsesPerProcess, Invariant::Uses);
 }

@@ -199,13 +199,19 @@ fn limits(history: &History, written: &[Written], counting: Counting) -> Result<
         let of = |jolt: &&Jolt| process.is_some_and(|(node, _)| node == jolt.node);
         let jolts = history.jolts.iter().filter(of);
         let mut losses: Vec<u64> = jolts.map(|jolt| jolt.at).collect();
-        let mut lease = 0;
+        let (mut lease, mut parts) = (0, 1);
         let limits = &limits[&lineage];
         if counting != Counting::PerProcess && !limits.is_counted {
             lease = counting.length();
             losses.extend(&history.losses);
+            if counting.has_shares() {
+                // Those that the limits do not answer have together as much again at most; one
+                // that is started again has its whole share.
+                parts = 2;
+                losses.extend(history.jolts.iter().map(|jolt| jolt.at));
+            }
         }
-        if let Some(text) = exceeds(limits, &passed, &losses, lease) {
+        if let Some(text) = exceeds(limits, &passed, &losses, (lease, parts)) {
             return broken(
                 Invariant::Limit,
                 format!("{lineage} in {process:?}: {text}"),
@@ -217,7 +223,12 @@ fn limits(history: &History, written: &[Written], counting: Counting) -> Result<
 
 /// Whether more passed in some time than may: of the requests that were sent in it and answered
 /// in it, each has passed in it. Each loss may add a burst, and so may each change.
-fn exceeds(limits: &Limits, passed: &[(u64, u64)], losses: &[u64], lease: u64) -> Option<String> {
+fn exceeds(
+    limits: &Limits,
+    passed: &[(u64, u64)],
+    losses: &[u64],
+    (lease, parts): (u64, u64),
+) -> Option<String> {
     let (limit, window) = limits.rate();
     for (_, from) in passed {
         let mut count = 0;
@@ -227,10 +238,10 @@ fn exceeds(limits: &Limits, passed: &[(u64, u64)], losses: &[u64], lease: u64) -
                 .iter()
                 .filter(|at| (from..=until).contains(at))
                 .count() as u64;
-            let bursts = limits.burst() * (1 + lost + limits.changes);
+            let bursts = limits.burst() * (parts + lost + limits.changes);
             // A clock may be as fast as this, and shows whole milliseconds.
             let fast = (until - from + lease + 1) * (MILLION + RATE_ERROR_MILLIONTHS);
-            if count * window * MILLION > bursts * window * MILLION + limit * fast {
+            if count * window * MILLION > bursts * window * MILLION + parts * limit * fast {
                 return Some(format!(
                     "{count} from {from} to {until}: {bursts} + {limit} in {window} ms"
                 ));

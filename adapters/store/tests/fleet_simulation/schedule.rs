@@ -42,6 +42,8 @@ pub(crate) struct World {
     /// that wait for one fetch goes on first is drawn by tokio, and not from the seed, so only
     /// requests that were sent together may wait together, or the seed would not repeat.
     pub(crate) overlaps: bool,
+    /// The key that most requests are with, and few changes are of.
+    hot: usize,
     /// What was done, if it is to be printed.
     pub(crate) steps: Option<Vec<String>>,
 }
@@ -68,6 +70,7 @@ impl World {
             fleet,
             issuer: Issuer::new(format),
             overlaps: rng.below(4) == 0,
+            hot: [0, 1, 1, 1, 2, 3][rng.below(6) as usize],
             rng,
             steps: prints.then(Vec::new),
         }
@@ -201,10 +204,10 @@ impl World {
 
     fn ask(&mut self, at: usize) {
         let keys = self.fleet.history.lock().keys.len() as u64;
-        let key = self.rng.below(keys) as usize;
-        let count = match self.rng.below(4) {
-            0 => 1 + self.rng.below(16),
-            _ => 1 + self.rng.below(3),
+        let (key, count) = match self.rng.below(4) {
+            0 => (self.rng.below(keys) as usize, 1 + self.rng.below(3)),
+            1 => (self.hot, 1 + self.rng.below(16)),
+            _ => (self.hot, 1 + self.rng.below(4)),
         };
         self.note(|| format!("{at} is asked {count} times with key {key}"));
         if !self.overlaps && self.fleet.history.lock().waits(at, key) {
@@ -218,7 +221,10 @@ impl World {
     async fn verb(&mut self, drawn: u64, at: usize) {
         let by = (self.rng.below(3) > 0).then_some(at);
         let keys = self.fleet.history.lock().keys.len();
-        let key = self.rng.below(keys as u64) as usize;
+        let mut key = self.rng.below(keys as u64) as usize;
+        if key == self.hot && self.rng.below(3) > 0 {
+            key = (key + 1) % keys;
+        }
         let id = self.fleet.history.lock().keys[key].id;
         let kind = match drawn {
             75..79 => VerbKind::Revoke,
