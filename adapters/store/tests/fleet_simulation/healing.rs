@@ -15,7 +15,7 @@ const PATIENCE_MILLIS: u64 = 8_000;
 /// Steps of the grid between two looks.
 const LOOK: u64 = 50;
 /// How often a key is tried, which may have spent its limit.
-const TRIES: usize = 14;
+const TRIES: usize = 20;
 
 /// What is left in the end.
 #[derive(Debug, Default)]

@@ -26,7 +26,13 @@ const STEPS: u64 = 26;
 const KEYS: usize = 4;
 const KEYS_MAX: usize = 7;
 /// Limits as requests, the window in milliseconds, and the burst.
-const LIMITS: [(u32, u64, u32); 4] = [(5, 500, 3), (10, 1_000, 10), (3, 200, 1), (24, 800, 20)];
+const LIMITS: [(u32, u64, u32); 5] = [
+    (4, 1_000, 16),
+    (5, 500, 3),
+    (10, 1_000, 10),
+    (3, 200, 1),
+    (24, 800, 20),
+];
 /// How far a wall clock is set back at most, or further than a minute: by less, a limit may wait
 /// until the clock has caught up.
 const STEP_BACK_MILLIS: u64 = 1_200;
@@ -42,7 +48,8 @@ pub(crate) struct World {
     /// that wait for one fetch goes on first is drawn by tokio, and not from the seed, so only
     /// requests that were sent together may wait together, or the seed would not repeat.
     pub(crate) overlaps: bool,
-    /// The key that most requests are with, and few changes are of.
+    /// The key that most requests are with. If it is one with a limit or uses, few changes are
+    /// of it: a key that was revoked spends nothing.
     hot: usize,
     /// What was done, if it is to be printed.
     pub(crate) steps: Option<Vec<String>>,
@@ -70,7 +77,7 @@ impl World {
             fleet,
             issuer: Issuer::new(format),
             overlaps: rng.below(4) == 0,
-            hot: [0, 1, 1, 1, 2, 3][rng.below(6) as usize],
+            hot: [0, 0, 1, 1, 1, 2 + rng.below(2) as usize][rng.below(6) as usize],
             rng,
             steps: prints.then(Vec::new),
         }
@@ -222,8 +229,12 @@ impl World {
         let by = (self.rng.below(3) > 0).then_some(at);
         let keys = self.fleet.history.lock().keys.len();
         let mut key = self.rng.below(keys as u64) as usize;
-        if key == self.hot && self.rng.below(3) > 0 {
-            key = (key + 1) % keys;
+        if self.rng.below(3) > 0 {
+            match self.hot {
+                0 => key = 0,
+                hot if key == hot => key = (key + 1) % keys,
+                _ => {}
+            }
         }
         let id = self.fleet.history.lock().keys[key].id;
         let kind = match drawn {
