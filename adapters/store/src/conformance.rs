@@ -44,6 +44,8 @@ mod sorts;
 mod templates;
 mod usage;
 
+use core::future::Future;
+use core::pin::Pin;
 use std::sync::Arc;
 
 use crate::store::Store;
@@ -61,6 +63,12 @@ pub async fn run<S: Store + 'static>(make: impl AsyncFn() -> S) {
     for case in CASES {
         run_case(case, &make).await;
     }
+}
+
+/// A future in a box, and made there: those of all cases in one frame would be too large for the
+/// stack of a thread without optimisation.
+fn boxed<F: Future>(make: impl FnOnce() -> F) -> Pin<Box<F>> {
+    Box::pin(make())
 }
 
 /// Declares the names of all cases, and how one of them is run by its name.
@@ -82,12 +90,9 @@ macro_rules! suite {
         /// # Panics
         /// If the store fails the case, or if there is no case of this name.
         pub async fn run_case<S: Store + 'static>(name: &str, make: impl AsyncFn() -> S) {
-            // Each in a box, since one future of all cases would be too large for the stack of a
-            // thread without optimisation.
+            let store = Arc::new(boxed(|| make()).await);
             match name {
-                $($(stringify!($case) => {
-                    Box::pin($module::$case(Arc::new(make().await))).await;
-                })+)+
+                $($(stringify!($case) => boxed(|| $module::$case(store)).await,)+)+
                 _ => panic!("there is no case {name}"),
             }
         }

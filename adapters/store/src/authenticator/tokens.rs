@@ -161,7 +161,9 @@ impl Tokens {
         let answer = timeout(self.patience, self.limits.take(&take)).await;
         let late = |_| StoreError::unavailable_because(UnavailableKind::Late, Late);
         let taken = answer.map_err(late).flatten().map_err(Arc::new);
-        self.fails.store(taken.is_err(), Ordering::Relaxed);
+        // An error about one lineage says nothing about the others.
+        let is_away = taken.as_ref().is_err_and(|error| is_away(error));
+        self.fails.store(is_away, Ordering::Relaxed);
         if taken.is_err() {
             self.counters.failed.fetch_add(1, Ordering::Relaxed);
         }
@@ -176,7 +178,7 @@ impl Tokens {
         if unused.is_empty() || self.fails.load(Ordering::Relaxed) {
             return;
         }
-        let within = self.leases.length();
+        let within = self.leases.within();
         let rest: Vec<_> = unused
             .iter()
             .map(|unused| Rest::of(unused, within))
@@ -217,6 +219,11 @@ impl Tokens {
     }
 }
 
+/// Whether the limits do not answer, for whatever lineage.
+fn is_away(error: &StoreError) -> bool {
+    error.unavailable_kind().is_some()
+}
+
 impl Drop for Begun<'_> {
     fn drop(&mut self) {
         let call = self.tokens.calls().remove(&self.wanted);
@@ -231,7 +238,7 @@ impl Drop for Probe<'_> {
 }
 
 impl<S: Store + 'static> Shared<S> {
-    /// Goes on with a check that needs tokens, which began at `now`, that is at `begun`.
+    /// Goes on with a check that needs tokens. It began at `now`.
     pub(super) async fn settle_tokens<'a>(
         &self,
         ticket: TokenTicket<'a>,
@@ -245,7 +252,7 @@ impl<S: Store + 'static> Shared<S> {
         let asked_at = after(now, waits.begun.elapsed());
         let count = ticket.tokens().max(waits.others);
         let take = Take::new(ticket.lineage(), ticket.limit(), count);
-        let is_shared = tokens.leases.length() > Millis::ZERO && round < SHARED_ROUNDS;
+        let is_shared = tokens.leases.usable() > Millis::ZERO && round < SHARED_ROUNDS;
         let asked = if is_shared {
             tokens.ask(take).await
         } else {
@@ -263,6 +270,7 @@ impl<S: Store + 'static> Shared<S> {
                 waits.others = others;
                 self.keyring.check(credential, request, now)
             }
+            Err(failure) if !is_away(&failure) => return Err(failure),
             Err(failure) => {
                 waits.failure = Some(failure);
                 self.keyring.grant(ticket, Grant::degraded(), now)

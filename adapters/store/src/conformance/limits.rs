@@ -27,7 +27,7 @@ use std::sync::Arc;
 
 use keystile::{KeyId, Millis, RateLimit, UnixMillis};
 
-use super::fixture::*;
+use super::{boxed, fixture::*};
 use crate::batch::Batch;
 use crate::limits::{Limits, Rest, Take, Taken};
 
@@ -64,9 +64,10 @@ macro_rules! suite {
         /// # Panics
         /// If the limits fail the case, or if there is no case of this name.
         pub async fn run_case<L: Limits + 'static>(name: &str, make: impl AsyncFn(&Batch) -> L) {
-            let limits = Arc::new(make(&keys()).await);
+            let keys = keys();
+            let limits = Arc::new(boxed(|| make(&keys)).await);
             match name {
-                $(stringify!($case) => Box::pin($case(limits)).await,)+
+                $(stringify!($case) => boxed(|| $case(limits)).await,)+
                 _ => panic!("there is no case {name}"),
             }
         }

@@ -5,7 +5,7 @@ use core::time::Duration;
 use std::sync::Arc;
 
 use keystile::{
-    Cause, Decision, DenialCode, IssueRequest, Issued, Leases, Millis, RateLimit, Request,
+    Cause, Decision, DenialCode, IssueRequest, Issued, KeyId, Leases, Millis, RateLimit, Request,
     Requirement, UnixMillis,
 };
 use keystile_store::{
@@ -29,6 +29,8 @@ struct Watched {
 enum State {
     Answers,
     Fails,
+    /// For one lineage.
+    IsDamaged(KeyId),
     Hangs,
 }
 
@@ -66,6 +68,9 @@ impl Limits for Watched {
                 .unwrap();
             if state == State::Fails {
                 return Err(StoreError::unavailable(NoRoute));
+            }
+            if state == State::IsDamaged(take.lineage) {
+                return Err(StoreError::NotFound);
             }
             // A round trip, so that others come meanwhile.
             sleep(Duration::from_millis(1)).await;
@@ -373,4 +378,25 @@ async fn explain_shows_what_all_have_spent_and_spends_nothing() {
     limits.now(State::Fails);
     let explained = other.explain(&key.record.id, &Request::new(), now()).await;
     assert!(matches!(explained, Err(StoreError::Unavailable { .. })));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_lineage_whose_state_cannot_be_read_is_refused_and_stops_no_other() {
+    let (store, limits) = (Scripted::new(), Watched::new());
+    let (key, other) = (hourly(&store, 10).await, hourly(&store, 10).await);
+    let shared = leases(0).with_share(2).unwrap();
+    let process = process(&store, &limits, shared).build().unwrap();
+    limits.now(State::IsDamaged(key.record.lineage));
+    for _ in 0..3 {
+        let text = key.key.expose().as_bytes();
+        let answer = process.check(text, &Request::new(), now()).await;
+        assert_eq!(code(&answer), Some(DenialCode::StoreUnavailable));
+        assert!(matches!(*answer.failure.unwrap(), StoreError::NotFound));
+        assert!(decide(&process, &other).await.is_allow());
+    }
+    assert_eq!(
+        process.stats().keyring.degraded,
+        0,
+        "its share would be a guess"
+    );
 }
