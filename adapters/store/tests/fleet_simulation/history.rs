@@ -1,8 +1,11 @@
 //! What callers saw of the fleet: what was asked and answered, and what was done to it.
 
+use std::collections::HashSet;
 use std::sync::{Arc, Mutex, MutexGuard};
 
 use keystile::{Cause, KeyId};
+
+use crate::node::TIMEOUT_MILLIS;
 
 /// A key as its owner has it.
 #[derive(Clone, Debug)]
@@ -106,6 +109,16 @@ impl History {
         let of = |asked: &Asked| asked.node == node && self.keys[asked.key].lineage == lineage;
         let mut asked = self.asked.iter();
         asked.any(|asked| of(asked) && asked.answer == Answered::Not)
+    }
+
+    /// Whether requests that were sent together came to the end of their time together, while
+    /// some of them waited for what another one of them had begun.
+    pub(crate) fn has_late_bursts(&self) -> bool {
+        let is_late = |asked: &&Asked| asked.answered == Some(asked.sent + TIMEOUT_MILLIS);
+        let late = self.asked.iter().filter(is_late);
+        let mut seen = HashSet::new();
+        late.map(|asked| (asked.node, asked.key, asked.sent))
+            .any(|burst| !seen.insert(burst))
     }
 
     /// The process on this node has ended with what it had under way.

@@ -45,6 +45,8 @@ use crate::schedule::World;
 /// Schedules of an ordinary run, and of the named command.
 const SCHEDULES: u64 = 10_000;
 const MANY_SCHEDULES: u64 = 1_000_000;
+/// Seeds that are run twice.
+const REPEATED: u64 = 200;
 /// Seeds within which a broken fleet has to be found.
 const SEEDS_MAX: u64 = 400;
 
@@ -56,7 +58,8 @@ struct Run {
     trace: String,
     allowed: u64,
     asked: u64,
-    overlaps: bool,
+    /// The order of some tasks was drawn by tokio, and not from the seed.
+    draws_lots: bool,
 }
 
 fn run(seed: u64, fault: Fault, prints: bool) -> Run {
@@ -74,9 +77,10 @@ fn run(seed: u64, fault: Fault, prints: bool) -> Run {
         } else {
             String::new()
         };
+        let has_leases = world.fleet.counting.length() > 0;
         let is_allowed = |asked: &&history::Asked| asked.answer == Answered::Allowed;
         Run {
-            overlaps: world.overlaps,
+            draws_lots: world.overlaps || has_leases && history.has_late_bursts(),
             verdict,
             steps: world.steps.take().unwrap_or_default(),
             trace,
@@ -142,18 +146,20 @@ fn none_of_many_schedules_breaks_a_promise() {
 
 #[test]
 fn a_seed_gives_the_same_run_each_time() {
-    for seed in 1..=200 {
+    let mut compared = 0;
+    for seed in 1..=REPEATED {
         let (one, other) = (run(seed, Fault::None, true), run(seed, Fault::None, true));
-        if one.overlaps {
+        if one.draws_lots || other.draws_lots {
             continue;
         }
+        compared += 1;
         assert_eq!(one.steps, other.steps, "seed {seed}");
         assert_eq!(one.trace, other.trace, "seed {seed}");
     }
-    assert_ne!(
-        run(1, Fault::None, true).trace,
-        run(2, Fault::None, true).trace
-    );
+    println!("{compared} of {REPEATED} seeds compared");
+    assert!(compared > REPEATED / 2, "too few are repeatable");
+    let first = run(1, Fault::None, true);
+    assert_ne!(first.trace, run(2, Fault::None, true).trace);
 }
 
 /// The first seed that finds the fault.

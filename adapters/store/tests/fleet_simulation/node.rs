@@ -22,6 +22,8 @@ use crate::remote_store::RemoteStore;
 pub(crate) const BOUND_MILLIS: u64 = 1_000;
 /// How long a request waits for the store.
 pub(crate) const TIMEOUT_MILLIS: u64 = 600;
+/// How long it waits for the limits: less, so that both do not end in the same millisecond.
+const LIMITS_TIMEOUT_MILLIS: u64 = 400;
 /// How long a verb waits for an answer of the store.
 const PATIENCE_MILLIS: u64 = 1_000;
 /// Records that a process caches, which is more than there are.
@@ -86,10 +88,12 @@ impl Node {
             false => clocks::boot(machine),
         };
         let store = RemoteStore::new(&fleet.database, &self.link);
-        let timeout = match fleet.fault {
-            Fault::WaitsForEver => Duration::from_hours(1),
-            _ => Duration::from_millis(TIMEOUT_MILLIS),
-        };
+        let waits_for_ever = fleet.fault == Fault::WaitsForEver;
+        let [timeout, limits_timeout] =
+            [TIMEOUT_MILLIS, LIMITS_TIMEOUT_MILLIS].map(|millis| match waits_for_ever {
+                true => Duration::from_hours(1),
+                false => Duration::from_millis(millis),
+            });
         let signal = Arc::new(Notify::new());
         let verifier = Verifier::new(fleet.format.clone());
         let mut builder = Authenticator::builder(Arc::new(store.clone()), verifier)
@@ -100,7 +104,7 @@ impl Node {
             .clock(WALLS[machine])
             .lease_clock(lease_clock)
             .change_signal(Arc::clone(&signal))
-            .limits_timeout(timeout);
+            .limits_timeout(limits_timeout);
         if let Some(leases) = fleet.counting.leases() {
             builder = builder
                 .leases(self.leases(leases, fleet))
