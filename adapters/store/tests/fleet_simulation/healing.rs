@@ -66,29 +66,29 @@ impl World {
             .collect();
         let mut refused = Vec::new();
         for _ in 0..TRIES {
-            let first = self.fleet.history.lock().asked.len();
-            for (node, key, _) in &missing {
-                self.nodes[*node].ask(&self.fleet, *key);
+            let mut tried = Vec::new();
+            for (node, key, id) in core::mem::take(&mut missing) {
+                // As in the steps, for a run that repeats.
+                let waits = self.fleet.history.lock().waits(node, key);
+                let at = (!waits).then(|| self.fleet.history.lock().asked.len());
+                if !waits {
+                    self.nodes[node].ask(&self.fleet, key);
+                }
+                tried.push(((node, key, id), at));
             }
             self.pass(LOOK).await;
-            let answers: Vec<_> = {
-                let history = self.fleet.history.lock();
-                history.asked[first..]
-                    .iter()
-                    .map(|asked| asked.answer)
-                    .collect()
-            };
             refused.clear();
-            let mut still = Vec::new();
-            for (tried, answer) in missing.into_iter().zip(answers) {
+            for (tried, at) in tried {
                 let (node, _, id) = tried;
+                let answer = at.map_or(Answered::Not, |at| {
+                    self.fleet.history.lock().asked[at].answer
+                });
                 let found = self.fleet.database.find(&Lookup::Id(id)).await.unwrap();
                 if answer != Answered::Allowed && found.as_ref().is_some_and(is_valid) {
                     refused.push((node, id, answer));
-                    still.push(tried);
+                    missing.push(tried);
                 }
             }
-            missing = still;
             if missing.is_empty() {
                 break;
             }
