@@ -48,7 +48,7 @@ const MANY_SCHEDULES: u64 = 1_000_000;
 /// Seeds that are run twice.
 const REPEATED: u64 = 200;
 /// Seeds within which a broken fleet has to be found.
-const SEEDS_MAX: u64 = 400;
+const SEEDS_MAX: u64 = 2_000;
 
 struct Run {
     verdict: Result<(), Violation>,
