@@ -43,7 +43,7 @@ use crate::oracle::{Invariant, Violation, judge};
 use crate::schedule::World;
 
 /// Schedules of an ordinary run, and of the named command.
-const SCHEDULES: u64 = 10_000;
+const SCHEDULES: u64 = 3_000;
 const MANY_SCHEDULES: u64 = 1_000_000;
 /// Seeds that are run twice.
 const REPEATED: u64 = 200;
