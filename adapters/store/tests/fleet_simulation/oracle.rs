@@ -203,7 +203,9 @@ fn limits(history: &History, written: &[Written], counting: Counting) -> Result<
         let limits = &limits[&lineage];
         if counting != Counting::PerProcess && !limits.is_counted {
             lease = counting.length();
-            losses.extend(&history.losses);
+            if matches!(counting, Counting::Shared(_)) {
+                losses.extend(&history.losses);
+            }
             if counting.has_shares() {
                 // Those that the limits do not answer have together as much again at most; one
                 // that is started again has its whole share.
@@ -234,10 +236,9 @@ fn exceeds(
         let mut count = 0;
         for (until, sent) in passed.iter().filter(|(until, _)| until >= from) {
             count += u64::from(sent >= from);
-            let lost = losses
-                .iter()
-                .filter(|at| (from..=until).contains(at))
-                .count() as u64;
+            // What passes now was taken up to a lease ago.
+            let taken = from.saturating_sub(lease)..=*until;
+            let lost = losses.iter().filter(|at| taken.contains(at)).count() as u64;
             let bursts = limits.burst() * (parts + lost + limits.changes);
             // A clock may be as fast as this, and shows whole milliseconds.
             let fast = (until - from + lease + 1) * (MILLION + RATE_ERROR_MILLIONTHS);
