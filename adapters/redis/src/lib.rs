@@ -71,6 +71,6 @@ mod script;
 mod target;
 mod wake;
 
-pub use self::limits::RedisLimits;
-pub use self::options::RedisOptions;
-pub use self::wake::RedisWake;
+pub use limits::RedisLimits;
+pub use options::RedisOptions;
+pub use wake::RedisWake;
