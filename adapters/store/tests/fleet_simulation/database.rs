@@ -1,6 +1,6 @@
 //! The store's server: it keeps each commit, and writes down when it happened.
 
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use core::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard};
 
 use keystile::{KeyId, KeyRecord, Lookup, RateLimit, RateState, UnixMillis};

@@ -1,6 +1,6 @@
 //! The server that counts rate limits: it forgets, and its clock is set.
 
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use core::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard};
 
 use keystile_store::{Limits, LimitsFuture, MemoryLimits, Rest, StoreError, Take, Taken};
@@ -83,7 +83,7 @@ impl LimitsServer {
         let (primary, replica) = {
             let mut states = self.states();
             states.replicated += 1;
-            let reaches = states.replicated % 5 > 0;
+            let reaches = !states.replicated.is_multiple_of(5);
             let replica = reaches.then(|| Arc::clone(&states.replica));
             (Arc::clone(&states.primary), replica)
         };

@@ -34,6 +34,7 @@ mod remote_store;
 mod schedule;
 #[path = "../../../../tests/common/test_rng.rs"]
 mod test_rng;
+mod verbs;
 
 use std::time::Instant;
 

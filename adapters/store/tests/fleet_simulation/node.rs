@@ -61,7 +61,7 @@ pub(crate) struct Process {
 impl Node {
     pub(crate) fn new(seed: u64, number: usize, fault: Fault) -> Self {
         let patience = match fault {
-            Fault::WaitsForEver => Duration::from_hours(1),
+            Fault::WaitsForEver => Duration::from_secs(3_600),
             _ => Duration::from_millis(PATIENCE_MILLIS),
         };
         Self {
@@ -91,7 +91,7 @@ impl Node {
         let waits_for_ever = fleet.fault == Fault::WaitsForEver;
         let [timeout, limits_timeout] =
             [TIMEOUT_MILLIS, LIMITS_TIMEOUT_MILLIS].map(|millis| match waits_for_ever {
-                true => Duration::from_hours(1),
+                true => Duration::from_secs(3_600),
                 false => Duration::from_millis(millis),
             });
         let signal = Arc::new(Notify::new());

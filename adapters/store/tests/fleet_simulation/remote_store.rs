@@ -1,7 +1,7 @@
 //! The store as one process sees it: through the network.
 
+use core::sync::atomic::{AtomicBool, Ordering};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
 
 use keystile::{KeyId, KeyRecord, Lookup, RateState, UnixMillis};
 use keystile_store::{
