@@ -15,6 +15,7 @@ use crate::portable::{Asked, Exported, Known, RemovedKeys};
 use crate::store::{SpendRequest, Store};
 use crate::stored_usage::{RateNote, StoredUsage};
 use crate::template::{ListedTemplates, StoredTemplate};
+use crate::template_version::TemplateVersion;
 
 /// A store whose writes are by one actor: each event that it writes says so, unless it names
 /// its actor itself. Reads are those of the store. [`Store::acting_as`] makes one.
@@ -43,7 +44,9 @@ pub struct ActingStore<'s, S: ?Sized> {
     store: &'s S,
     by: &'s By,
     written: Option<Box<Named<'s>>>,
+    ended: Option<Box<Ended<'s>>>,
     once: Option<(&'s IssueOnce, UnixMillis)>,
+    template: Option<TemplateVersion>,
 }
 
 impl<S: ?Sized> fmt::Debug for ActingStore<'_, S> {
@@ -55,18 +58,26 @@ impl<S: ?Sized> fmt::Debug for ActingStore<'_, S> {
 
 /// Gets each key that was written.
 type Named<'s> = dyn Fn(&KeyId) + Send + Sync + 's;
+/// Is called after each batch.
+type Ended<'s> = dyn Fn() + Send + Sync + 's;
 
 /// Names the keys of a batch however its write ends: one that failed, or whose caller stopped
 /// waiting, may have happened.
 struct NamedOnDrop<'a> {
-    written: &'a Named<'a>,
+    written: Option<&'a Named<'a>>,
+    ended: Option<&'a Ended<'a>>,
     batch: &'a Batch,
 }
 
 impl Drop for NamedOnDrop<'_> {
     fn drop(&mut self) {
-        for (id, _) in self.batch.written() {
-            (self.written)(&id);
+        if let Some(written) = self.written {
+            for (id, _) in self.batch.written() {
+                written(&id);
+            }
+        }
+        if let Some(ended) = self.ended {
+            ended();
         }
     }
 }
@@ -77,7 +88,9 @@ impl<'s, S: Store + ?Sized> ActingStore<'s, S> {
             store,
             by,
             written: None,
+            ended: None,
             once: None,
+            template: None,
         }
     }
 
@@ -92,11 +105,31 @@ impl<'s, S: Store + ?Sized> ActingStore<'s, S> {
         }
     }
 
+    /// The same store, for what depends on a template: it writes only as long as this is its
+    /// version, and otherwise fails with
+    /// [`TemplateProblem::Stale`](crate::TemplateProblem::Stale).
+    #[must_use]
+    pub fn relying_on(self, template: &StoredTemplate) -> Self {
+        Self {
+            template: TemplateVersion::of(template),
+            ..self
+        }
+    }
+
     /// The same store, which names each key that it has written, or may have.
     #[cfg(feature = "authenticator")]
     pub(crate) fn noting_writes(self, written: impl Fn(&KeyId) + Send + Sync + 's) -> Self {
         Self {
             written: Some(Box::new(written)),
+            ..self
+        }
+    }
+
+    /// The same store, which calls this after each batch that it has written, or may have.
+    #[cfg(feature = "authenticator")]
+    pub(crate) fn noting_batches(self, ended: impl Fn() + Send + Sync + 's) -> Self {
+        Self {
+            ended: Some(Box::new(ended)),
             ..self
         }
     }
@@ -131,11 +164,15 @@ impl<S: Store + ?Sized> Store for ActingStore<'_, S> {
     }
 
     async fn commit(&self, batch: &Batch) -> Result<(), StoreError> {
-        let _named = self
-            .written
-            .as_deref()
-            .map(|written| NamedOnDrop { written, batch });
+        let _named = NamedOnDrop {
+            written: self.written.as_deref(),
+            ended: self.ended.as_deref(),
+            batch,
+        };
         let mut batch = batch.clone().by(self.by);
+        if self.template.is_some() {
+            batch.template_unchanged.clone_from(&self.template);
+        }
         let (Some((request, now)), Some(new)) = (self.once, batch.inserts.first()) else {
             return self.store.commit(&batch).await;
         };

@@ -45,6 +45,8 @@ use self::watch::Position;
 use crate::error::StoreError;
 use crate::issue_once::IssueOnce;
 use crate::store::Store;
+use crate::template::StoredTemplate;
+use crate::wake::Wakes;
 
 pub use self::answer::{Answer, Pending};
 pub use self::builder::AuthenticatorBuilder;
@@ -122,6 +124,7 @@ pub struct Authenticator<S> {
     /// Who the verbs of this handle write as.
     by: Arc<By>,
     once: Option<Arc<(IssueOnce, UnixMillis)>>,
+    template: Option<Arc<StoredTemplate>>,
 }
 
 /// What ends with the last handle.
@@ -153,6 +156,8 @@ struct Shared<S> {
     store_timeout: Duration,
     clock: fn() -> Result<UnixMillis, Error>,
     stopped: AtomicBool,
+    /// Notifies other processes.
+    wakes: Wakes,
     handle: Handle,
     ended: CancellationToken,
     tasks: TaskTracker,
@@ -298,6 +303,7 @@ impl<S> Clone for Authenticator<S> {
             inner: Arc::clone(&self.inner),
             by: Arc::clone(&self.by),
             once: self.once.clone(),
+            template: self.template.clone(),
         }
     }
 }

@@ -27,6 +27,7 @@ use super::{Authenticator, Inner, Shared};
 use crate::error::StoreError;
 use crate::limits::Limits;
 use crate::store::Store;
+use crate::wake::{Wake, Wakes};
 
 /// The shortest time that can be set: a task must sleep.
 const TIME_MIN: Duration = Duration::from_millis(1);
@@ -84,6 +85,7 @@ pub struct AuthenticatorBuilder<S> {
     leases: Leases,
     limits_timeout: Duration,
     change_signal: Option<Arc<Notify>>,
+    wakes: Wakes,
     clock: fn() -> Result<UnixMillis, Error>,
     process: By,
 }
@@ -110,6 +112,7 @@ impl<S: Store + 'static> AuthenticatorBuilder<S> {
             leases: Leases::default(),
             limits_timeout: Duration::from_secs(1),
             change_signal: None,
+            wakes: Wakes::default(),
             clock: UnixMillis::now,
             process: By::keystile(),
         }
@@ -280,12 +283,20 @@ impl<S: Store + 'static> AuthenticatorBuilder<S> {
     }
 
     /// Reads the changes when this is notified, too: for a store that reports at once that
-    /// there are some. Use [`Notify::notify_one`], which is not lost if the reader is busy.
+    /// there are some. Use [`Notify::notify_one`], which is not lost if the reader is busy. Between
+    /// two reads are 20 ms or more, however often it is called.
     ///
     /// For a `PostgresStore`, this is what its `subscribe` returns:
     /// `.change_signal(store.subscribe())`. `Authenticator::open_postgres` sets it.
     pub fn change_signal(mut self, signal: Arc<Notify>) -> Self {
         self.change_signal = Some(signal);
+        self
+    }
+
+    /// Notifies other processes after each change that this authenticator makes; they pass what
+    /// notifies them to [`change_signal`](Self::change_signal).
+    pub fn wakes(mut self, others: Arc<dyn Wake>) -> Self {
+        self.wakes = Wakes(Some(others));
         self
     }
 
@@ -333,6 +344,7 @@ impl<S: Store + 'static> AuthenticatorBuilder<S> {
             store_timeout: self.store_timeout,
             process: self.process,
             clock: self.clock,
+            wakes: self.wakes,
             stopped: false.into(),
             ended: ended.clone(),
             tasks: tasks.clone(),
@@ -356,6 +368,7 @@ impl<S: Store + 'static> AuthenticatorBuilder<S> {
             }),
             by: Arc::default(),
             once: None,
+            template: None,
         })
     }
 }

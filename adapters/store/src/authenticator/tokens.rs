@@ -181,11 +181,7 @@ impl Tokens {
         if unused.is_empty() || self.fails.load(Ordering::Relaxed) {
             return;
         }
-        let within = self.leases.within();
-        let rest: Vec<_> = unused
-            .iter()
-            .map(|unused| Rest::of(unused, within))
-            .collect();
+        let rest: Vec<_> = unused.iter().map(Rest::of).collect();
         let _ = timeout(self.patience, self.limits.give_back(&rest)).await;
     }
 
