@@ -206,6 +206,11 @@ fn a_server_of_limits_that_forgets_is_found() {
 }
 
 #[test]
+fn tokens_that_are_used_for_too_long_are_found() {
+    finds(Fault::LeasesAreLonger, Invariant::Limit);
+}
+
+#[test]
 fn a_process_that_takes_the_whole_limit_for_its_share_is_found() {
     finds(Fault::SharesAreWhole, Invariant::Limit);
 }

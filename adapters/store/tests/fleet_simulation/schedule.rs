@@ -19,9 +19,10 @@ use crate::test_rng::TestRng;
 const STEPS: u64 = 26;
 /// Kinds of keys, and the keys at the beginning: one of each.
 pub(crate) const KEYS: usize = 4;
-/// How far a wall clock is set back at most, or further than a minute: by less, a limit may wait
-/// until the clock has caught up.
+/// How far a wall clock is set back at most, unless it leaps. A limit may wait until the clock has
+/// caught up if that takes a minute at most, so no few of these steps add up to between the two.
 const STEP_BACK_MILLIS: u64 = 1_200;
+const LEAP_MILLIS: i64 = 100_000;
 
 pub(crate) struct World {
     pub(crate) fleet: Fleet,
@@ -78,8 +79,9 @@ impl World {
             node.start(&self.fleet);
         }
         for _ in 0..STEPS {
-            let more = match self.rng.below(12) {
-                0 => 200,
+            let more = match self.rng.below(120) {
+                0..10 => 200,
+                10..12 => 1_500,
                 _ => 14,
             };
             let steps = 1 + self.rng.below(more);
@@ -140,8 +142,8 @@ impl World {
             88..91 => return self.fail_limits(),
             91..93 => {
                 let millis = match self.rng.below(4) {
-                    0 => 70_000 + self.rng.below(600_000) as i64,
-                    1 => -70_000 - self.rng.below(600_000) as i64,
+                    0 => LEAP_MILLIS * (1 + self.rng.below(6) as i64),
+                    1 => -LEAP_MILLIS * (1 + self.rng.below(6) as i64),
                     2 => self.rng.below(STEP_BACK_MILLIS) as i64,
                     _ => -(self.rng.below(STEP_BACK_MILLIS) as i64),
                 };
