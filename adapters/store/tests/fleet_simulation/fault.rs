@@ -16,6 +16,8 @@ pub(crate) enum Fault {
     RestsCountTenfold,
     /// The server of limits forgets what was spent, and no one is told.
     LimitsForget,
+    /// Processes use their tokens for longer than they say.
+    LeasesAreLonger,
     /// Each process has the whole limit while the limits do not answer.
     SharesAreWhole,
     /// Each process counts the uses of a key for itself.

@@ -34,6 +34,7 @@ mod remote_store;
 mod schedule;
 #[path = "../../../../tests/common/test_rng.rs"]
 mod test_rng;
+mod verbs;
 
 use std::time::Instant;
 
@@ -202,6 +203,11 @@ fn a_server_of_limits_that_takes_too_much_back_is_found() {
 #[test]
 fn a_server_of_limits_that_forgets_is_found() {
     finds(Fault::LimitsForget, Invariant::Limit);
+}
+
+#[test]
+fn tokens_that_are_used_for_too_long_are_found() {
+    finds(Fault::LeasesAreLonger, Invariant::Limit);
 }
 
 #[test]

@@ -4,7 +4,7 @@
 use core::time::Duration;
 use std::sync::Arc;
 
-use keystile::{Denial, KeyFormat, Leases, Request, Verifier};
+use keystile::{Denial, KeyFormat, Leases, Millis, Request, Verifier};
 use keystile_store::{Authenticator, Limits, StoreError, StoredLimits};
 use tokio::sync::Notify;
 use tokio::task::AbortHandle;
@@ -134,6 +134,10 @@ impl Node {
     fn leases(&self, leases: Leases, fleet: &Fleet) -> Leases {
         match fleet.fault {
             Fault::SharesAreWhole => leases.with_share(1).unwrap(),
+            Fault::LeasesAreLonger => {
+                let length = Millis::from_secs(10);
+                Leases::new(length, leases.processes()).unwrap()
+            }
             _ => leases,
         }
     }
