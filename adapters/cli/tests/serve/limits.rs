@@ -60,3 +60,42 @@ fn ten_an_hour_are_ten_over_restarts_and_kills() {
     all += passed(&serving, key, 9);
     assert_eq!(all, 10, "of 15 requests");
 }
+
+#[test]
+fn options_that_contradict_each_other_are_named() {
+    let folder = tempfile::tempdir().unwrap();
+    for (options, message) in [
+        (&["--lease", "2s"][..], "--lease: needs --limits store"),
+        (&["--processes", "2"], "--processes: needs --limits store"),
+        (
+            &["--limits", "process", "--on-limits-loss", "refuse"],
+            "--on-limits-loss: needs --limits store",
+        ),
+        (
+            &["--limits", "store", "--lease", "11s"],
+            "--lease: must be 0s to 10s",
+        ),
+        (
+            &[
+                "--limits",
+                "store",
+                "--processes",
+                "3",
+                "--on-limits-loss",
+                "share=2",
+            ],
+            "--on-limits-loss: N of share=N must be at least that of --processes",
+        ),
+        (
+            &["--limits", "store", "--store", "memory:"],
+            "--limits store: needs a store that other processes use, which memory: is not",
+        ),
+    ] {
+        let ran = program(folder.path(), &[&["serve"], options].concat()).output();
+        let ran = ran.unwrap();
+        let errors = String::from_utf8(ran.stderr).unwrap();
+        assert_eq!(errors, format!("keystile: {message}\n"), "{options:?}");
+        assert_eq!(ran.status.code(), Some(2));
+    }
+    assert_eq!(std::fs::read_dir(folder.path()).unwrap().count(), 0);
+}
