@@ -240,7 +240,8 @@ impl Lease {
             return None;
         }
         let rest = self.take_all()?;
-        if rest.tokens > self.granted.load(Ordering::Relaxed) / 2 {
+        // Half of it or more.
+        if rest.tokens >= self.granted.load(Ordering::Relaxed).div_ceil(2) {
             let fewer = (self.ask.load(Ordering::Relaxed) / 2).max(1);
             self.ask.store(fewer, Ordering::Relaxed);
         }

@@ -12,6 +12,10 @@ mod explained;
 #[cfg(feature = "keyring")]
 mod from_store;
 #[cfg(feature = "keyring")]
+mod lease_bound;
+#[cfg(feature = "keyring")]
+mod leases;
+#[cfg(feature = "keyring")]
 mod limits;
 #[cfg(feature = "keyring")]
 mod threads;
