@@ -54,6 +54,8 @@ pub mod requirement;
 
 pub mod endpoint;
 
+pub mod never_matches;
+
 pub mod network;
 
 pub mod limit;
@@ -102,6 +104,8 @@ pub mod keyring;
 pub mod decide;
 
 pub mod uses;
+
+pub mod tokens;
 
 pub mod response;
 
