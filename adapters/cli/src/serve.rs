@@ -3,6 +3,8 @@
 mod first_key;
 mod limits;
 mod log;
+#[cfg(feature = "redis")]
+mod redis;
 
 use core::net::SocketAddr;
 use core::time::Duration;
@@ -194,7 +196,8 @@ pub(crate) async fn run(
         .after_bound(after_bound)
         .status_policy(settings.responses.status)
         .rate_limit_fields(settings.responses.rate_limit_fields);
-    let authenticator = limits.of(woken(builder, &store), &store).build()?;
+    let builder = limits.of(woken(builder, &store), &store, io).await?;
+    let authenticator = builder.build()?;
     io.note(&format!("keystile: {limits}"));
     tracing::info!(%address, "serving");
     io.note(&format!("keystile: serving at http://{address}"));

@@ -1,17 +1,23 @@
 //! Where the service counts rate limits, and what it does while it cannot.
 
 use core::fmt;
+#[cfg(feature = "redis")]
+use std::path::PathBuf;
 use std::sync::Arc;
 
 use clap::{Args, ValueEnum};
 use keystile::{Leases, Millis};
-use keystile_store::{AuthenticatorBuilder, StoredLimits};
+use keystile_store::{AuthenticatorBuilder, Limits, StoredLimits};
 
 use crate::any_store::AnyStore;
 use crate::duration;
 use crate::failure::Failure;
+use crate::io::Io;
 use crate::store_url::StoreUrl;
 use crate::values;
+
+#[cfg(feature = "redis")]
+use super::redis::RedisUrl;
 
 /// How many processes hold leases, unless --processes names another number.
 const PROCESSES: u32 = 4;
@@ -21,21 +27,43 @@ const LEASE: Millis = Millis::from_secs(1);
 #[derive(Args, Debug)]
 pub(super) struct LimitsArguments {
     /// Where rate limits are counted: by each process for itself, so that n processes let up
-    /// to n times a limit pass, or in the store, for all processes that use it.
-    #[arg(long, value_enum, default_value = "process")]
-    limits: Place,
-    /// With --limits store: for how long a process may hold requests that it takes of a limit at
-    /// once, 0s to 10s. With 0s, each request asks the store [default: 1s]
+    /// to n times a limit pass, or for all processes in the store, or on a Redis server
+    /// [default: process, or redis if --redis is set]
+    #[arg(long, value_enum)]
+    limits: Option<Place>,
+    /// The Redis or Valkey server that counts rate limits for all processes, by default
+    /// KEYSTILE_REDIS_URL: redis://USER:PASSWORD@HOST:PORT/DATABASE, or rediss:// for TLS.
+    #[cfg(feature = "redis")]
+    #[arg(
+        long,
+        value_name = "URL",
+        env = "KEYSTILE_REDIS_URL",
+        hide_env = true,
+        value_parser = RedisUrl::parse
+    )]
+    redis: Option<RedisUrl>,
+    /// A file whose one line is the URL of --redis.
+    #[cfg(feature = "redis")]
+    #[arg(long, value_name = "FILE", value_parser = values::file)]
+    redis_file: Option<PathBuf>,
+    /// For how long a process may hold requests that it takes of a shared limit at once, 0s to
+    /// 10s. With 0s, each request is counted by itself [default: 1s]
     #[arg(long, value_name = "TIME", value_parser = duration::duration, allow_hyphen_values = true)]
     lease: Option<Millis>,
-    /// With --limits store: how many processes serve. Each takes no more at once than a quarter of
-    /// a burst, divided by this [default: 4]
+    /// How many processes share the limits. Each takes no more at once than a quarter of a burst,
+    /// divided by this [default: 4]
     #[arg(long, value_name = "N", value_parser = values::processes, allow_hyphen_values = true)]
     processes: Option<u32>,
-    /// With --limits store: what is done while limits cannot be counted there. Requests of keys
-    /// with a rate limit are refused with 503, or this process lets its share of each limit
-    /// pass, one of N [default: refuse]
-    #[arg(long, value_name = "refuse|share=N", value_parser = values::on_limits_loss, allow_hyphen_values = true)]
+    /// What is done while shared limits cannot be counted. Requests of keys with a rate limit
+    /// are refused with 503, or this process lets its share of each limit pass, one of N
+    /// [default: refuse]
+    #[arg(
+        long,
+        visible_alias = "on-redis-loss",
+        value_name = "refuse|share=N",
+        value_parser = values::on_limits_loss,
+        allow_hyphen_values = true
+    )]
     on_limits_loss: Option<OnLoss>,
 }
 
@@ -44,6 +72,8 @@ pub(super) struct LimitsArguments {
 enum Place {
     Process,
     Store,
+    #[cfg(feature = "redis")]
+    Redis,
 }
 
 /// What is done with requests of keys that have a rate limit while it cannot be counted.
@@ -55,38 +85,64 @@ pub(crate) enum OnLoss {
 }
 
 /// Where rate limits are counted, as the arguments have it.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) enum CountedLimits {
     /// By each process for itself.
     Process,
     /// In the store, by leases.
     Store(Leases),
+    /// On a Redis server, by leases.
+    #[cfg(feature = "redis")]
+    Redis(RedisUrl, Leases),
 }
 
 impl LimitsArguments {
     /// What the options say together.
     pub(super) fn checked(&self, store: &StoreUrl) -> Result<CountedLimits, Failure> {
-        let shared = [
-            (self.lease.is_some(), "--lease: needs --limits store"),
-            (
-                self.processes.is_some(),
-                "--processes: needs --limits store",
-            ),
-            (
-                self.on_limits_loss.is_some(),
-                "--on-limits-loss: needs --limits store",
-            ),
-        ];
-        match self.limits {
-            Place::Process => match shared.iter().find(|(is_set, _)| *is_set) {
-                Some((_, expected)) => Err(Failure::expected(expected)),
-                None => Ok(CountedLimits::Process),
-            },
+        #[cfg(feature = "redis")]
+        if let Some(url) = self.redis_url()? {
+            return match self.limits {
+                None | Some(Place::Redis) => Ok(CountedLimits::Redis(url, self.leases()?)),
+                Some(Place::Process | Place::Store) => Err(Failure::expected(
+                    "--limits: must be redis if --redis, --redis-file or KEYSTILE_REDIS_URL is set",
+                )),
+            };
+        }
+        match self.limits.unwrap_or(Place::Process) {
+            Place::Process => self.for_itself(),
             Place::Store if *store == StoreUrl::Memory => Err(Failure::expected(
                 "--limits store: needs a store that other processes use, which memory: is not",
             )),
             Place::Store => self.leases().map(CountedLimits::Store),
+            #[cfg(feature = "redis")]
+            Place::Redis => Err(Failure::expected(
+                "--limits redis: needs --redis, --redis-file or KEYSTILE_REDIS_URL",
+            )),
         }
+    }
+
+    #[cfg(feature = "redis")]
+    fn redis_url(&self) -> Result<Option<RedisUrl>, Failure> {
+        match (&self.redis, &self.redis_file) {
+            (Some(_), Some(_)) => Err(Failure::expected(
+                "--redis-file: must not be set beside --redis or KEYSTILE_REDIS_URL",
+            )),
+            (None, Some(path)) => RedisUrl::read(path).map(Some),
+            (url, None) => Ok(url.clone()),
+        }
+    }
+
+    fn for_itself(&self) -> Result<CountedLimits, Failure> {
+        let unused = if self.lease.is_some() {
+            "--lease: needs --limits store or redis"
+        } else if self.processes.is_some() {
+            "--processes: needs --limits store or redis"
+        } else if self.on_limits_loss.is_some() {
+            "--on-limits-loss: needs --limits store or redis"
+        } else {
+            return Ok(CountedLimits::Process);
+        };
+        Err(Failure::expected(unused))
     }
 
     fn leases(&self) -> Result<Leases, Failure> {
@@ -110,17 +166,29 @@ impl LimitsArguments {
 
 impl CountedLimits {
     /// Counts the limits of this authenticator there.
-    pub(super) fn of(
-        self,
+    pub(super) async fn of(
+        &self,
         builder: AuthenticatorBuilder<AnyStore>,
         store: &Arc<AnyStore>,
-    ) -> AuthenticatorBuilder<AnyStore> {
+        io: &mut Io<'_>,
+    ) -> Result<AuthenticatorBuilder<AnyStore>, Failure> {
+        let (limits, leases): (Arc<dyn Limits>, _) = match self {
+            Self::Process => return Ok(builder),
+            Self::Store(leases) => (Arc::new(StoredLimits::new(Arc::clone(store))), leases),
+            #[cfg(feature = "redis")]
+            Self::Redis(url, leases) => (url.connect(io).await?, leases),
+        };
+        // Without Redis there is nothing to report.
+        let _ = &io;
+        Ok(builder.limits(limits).leases(*leases))
+    }
+
+    fn leases(&self) -> Option<(&'static str, &Leases)> {
         match self {
-            Self::Process => builder,
-            Self::Store(leases) => {
-                let limits = StoredLimits::new(Arc::clone(store));
-                builder.limits(Arc::new(limits)).leases(leases)
-            }
+            Self::Process => None,
+            Self::Store(leases) => Some(("in the store", leases)),
+            #[cfg(feature = "redis")]
+            Self::Redis(_, leases) => Some(("on the Redis server", leases)),
         }
     }
 }
@@ -128,19 +196,16 @@ impl CountedLimits {
 /// For the line that a start prints.
 impl fmt::Display for CountedLimits {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self::Store(leases) = self else {
+        let Some((place, leases)) = self.leases() else {
             return f.write_str(
                 "rate limits are counted by this process, and by each other process for itself",
             );
         };
-        f.write_str("rate limits are counted in the store, for all processes")?;
+        write!(f, "rate limits are counted {place}, for all processes")?;
         if leases.length() > Millis::ZERO {
             let length = duration::spell(leases.length());
-            write!(
-                f,
-                ", with leases of {length} for {} processes",
-                leases.processes()
-            )?;
+            let processes = leases.processes();
+            write!(f, ", with leases of {length} for {processes} processes")?;
         }
         match leases.share() {
             None => f.write_str("; without it, keys with a rate limit get 503"),

@@ -2,6 +2,8 @@
 //! that is in force in all of them, also in one that is cut off from the store.
 
 mod balanced;
+#[cfg(feature = "redis")]
+mod on_redis;
 
 use core::time::Duration;
 use std::time::Instant;

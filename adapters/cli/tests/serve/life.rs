@@ -226,6 +226,7 @@ fn bad_arguments_are_said_in_a_line_and_leave_no_file() {
         &["--serve-stale", "60s"],
         &["--serve-stale", "2d"],
         &["--limits", "elsewhere"],
+        &["--redis", "https://redis.internal"],
         &["--limits", "store", "--lease", "11s"],
         &["--limits", "store", "--lease", "soon"],
         &["--limits", "store", "--processes", "0"],

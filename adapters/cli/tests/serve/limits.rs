@@ -65,11 +65,17 @@ fn ten_an_hour_are_ten_over_restarts_and_kills() {
 fn options_that_contradict_each_other_are_named() {
     let folder = tempfile::tempdir().unwrap();
     for (options, message) in [
-        (&["--lease", "2s"][..], "--lease: needs --limits store"),
-        (&["--processes", "2"], "--processes: needs --limits store"),
+        (
+            &["--lease", "2s"][..],
+            "--lease: needs --limits store or redis",
+        ),
+        (
+            &["--processes", "2"],
+            "--processes: needs --limits store or redis",
+        ),
         (
             &["--limits", "process", "--on-limits-loss", "refuse"],
-            "--on-limits-loss: needs --limits store",
+            "--on-limits-loss: needs --limits store or redis",
         ),
         (
             &["--limits", "store", "--lease", "11s"],
@@ -85,6 +91,32 @@ fn options_that_contradict_each_other_are_named() {
                 "share=2",
             ],
             "--on-limits-loss: N of share=N must be at least that of --processes",
+        ),
+        (
+            &["--limits", "redis"],
+            "--limits redis: needs --redis, --redis-file or KEYSTILE_REDIS_URL",
+        ),
+        (
+            &[
+                "--limits",
+                "store",
+                "--redis",
+                "redis://:secret17@127.0.0.1",
+            ],
+            "--limits: must be redis if --redis, --redis-file or KEYSTILE_REDIS_URL is set",
+        ),
+        (
+            &[
+                "--redis",
+                "redis://:secret17@127.0.0.1",
+                "--redis-file",
+                "url",
+            ],
+            "--redis-file: must not be set beside --redis or KEYSTILE_REDIS_URL",
+        ),
+        (
+            &["--redis-file", "missing"],
+            "--redis-file: cannot read the file",
         ),
         (
             &["--limits", "store", "--store", "memory:"],

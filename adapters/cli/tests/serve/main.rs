@@ -31,6 +31,10 @@ mod process;
 #[path = "../../../store/tests/schedules/proxy.rs"]
 #[allow(dead_code, reason = "other tests use more of it")]
 mod proxy;
+#[cfg(all(feature = "postgres", feature = "redis"))]
+#[path = "../../../redis/tests/redis/server.rs"]
+#[allow(dead_code, reason = "other tests use more of it")]
+mod redis_server;
 mod restored;
 #[cfg(feature = "postgres")]
 #[path = "../../../store/tests/postgres/server.rs"]

@@ -34,6 +34,7 @@ pub(crate) fn program(folder: &Path, arguments: &[&str]) -> Command {
         .env_remove("KEYSTILE_STORE")
         .env_remove("KEYSTILE_KEY")
         .env_remove("KEYSTILE_PEPPER")
+        .env_remove("KEYSTILE_REDIS_URL")
         .stdin(Stdio::null())
         .stdout(Stdio::piped())
         .stderr(Stdio::piped());
