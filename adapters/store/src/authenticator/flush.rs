@@ -195,7 +195,6 @@ mod tests {
     use super::*;
 
     #[test]
-    #[expect(clippy::unwrap_used, reason = "tests")]
     fn at_most_so_many_keys_wait() {
         let pending = PendingUses::new(1);
         let [one, other] = ["1000000000000001", "1000000000000002"];
