@@ -33,7 +33,11 @@ mod process;
 mod proxy;
 #[cfg(all(feature = "postgres", feature = "redis"))]
 #[path = "../../../redis/tests/redis/server.rs"]
-#[allow(dead_code, reason = "other tests use more of it")]
+#[allow(
+    dead_code,
+    unexpected_cfgs,
+    reason = "other tests use more of it, with features of their crate"
+)]
 mod redis_server;
 mod restored;
 #[cfg(feature = "postgres")]
