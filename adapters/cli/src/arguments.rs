@@ -44,6 +44,8 @@ Exit codes:
 Environment:
   KEYSTILE_STORE   the store, if --store is not given. Use it for a URL that contains a
                    password: other users of this machine can see arguments
+  KEYSTILE_REDIS_URL
+                   the Redis server for serve, if --redis is not given
   KEYSTILE_ACTOR   who you are, if --actor is not given
   KEYSTILE_KEY     the key for verify and inspect, instead of standard input
   KEYSTILE_PEPPER  VERSION:HEX, a secret of at least 32 bytes that digests are keyed

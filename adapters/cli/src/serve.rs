@@ -1,7 +1,10 @@
 //! `keystile serve`: runs the HTTP service.
 
 mod first_key;
+mod limits;
 mod log;
+#[cfg(feature = "redis")]
+mod redis;
 
 use core::net::SocketAddr;
 use core::time::Duration;
@@ -26,7 +29,10 @@ use crate::issue::{DEFAULT_PREFIX, lifetimes};
 use crate::request_arguments::Profile;
 use crate::values;
 
+use self::limits::LimitsArguments;
 use self::log::{LogFormat, LogLevel};
+
+pub(crate) use self::limits::OnLoss;
 
 /// Run the HTTP service: verification, forward authentication and an admin API.
 ///
@@ -115,6 +121,8 @@ pub(crate) struct ServeArguments {
     /// --revocation-bound: a revoked key may be accepted for as long.
     #[arg(long, value_name = "TIME", value_parser = duration::duration, allow_hyphen_values = true)]
     serve_stale: Option<Millis>,
+    #[command(flatten)]
+    limits: LimitsArguments,
     /// The maximum number of open connections; further ones wait.
     #[arg(long, value_name = "N", value_parser = values::count, allow_hyphen_values = true, default_value = "1024")]
     connections: u64,
@@ -162,6 +170,7 @@ pub(crate) async fn run(
 ) -> Result<Exit, Failure> {
     let settings = settings(arguments)?;
     let after_bound = after_bound(arguments)?;
+    let limits = arguments.limits.checked(&config.store)?;
     let lifetimes = lifetimes(arguments.default_lifetime, arguments.max_lifetime)?;
     // From here on, a signal no longer ends the process by itself.
     let stop = shutdown_signal().map_err(|_| Failure::expected("cannot listen for signals"))?;
@@ -187,7 +196,9 @@ pub(crate) async fn run(
         .after_bound(after_bound)
         .status_policy(settings.responses.status)
         .rate_limit_fields(settings.responses.rate_limit_fields);
-    let authenticator = woken(builder, &store).build()?;
+    let builder = limits.of(woken(builder, &store), &store, io).await?;
+    let authenticator = builder.build()?;
+    io.note(&format!("keystile: {limits}"));
     tracing::info!(%address, "serving");
     io.note(&format!("keystile: serving at http://{address}"));
     Service::new(authenticator, settings)

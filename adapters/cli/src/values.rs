@@ -17,10 +17,12 @@ use keystile_store::{IDEMPOTENCY_KEY_BYTES_MAX, KeyStatus, OfDerived, Sort};
 use serde::de::IgnoredAny;
 
 use crate::duration::whole;
+use crate::serve::OnLoss;
 
 type Checked<T> = Result<T, &'static str>;
 
 const ID_BYTES: usize = 16;
+const PROCESSES_MAX: u32 = 100_000;
 const EXPECTED_TEXT: &str = "must be 1 to 255 bytes without control or invisible characters";
 
 /// A client's name.
@@ -179,6 +181,25 @@ pub(crate) fn count(text: &str) -> Checked<u64> {
     whole(text)
         .filter(|count| (1..=i64::MAX.unsigned_abs()).contains(count))
         .ok_or("must be a whole number, 1 or more")
+}
+
+/// How many processes serve.
+pub(crate) fn processes(text: &str) -> Checked<u32> {
+    whole(text)
+        .and_then(|count| u32::try_from(count).ok())
+        .filter(|count| (1..=PROCESSES_MAX).contains(count))
+        .ok_or("must be a whole number, 1 to 100000")
+}
+
+/// What is done while rate limits cannot be counted.
+pub(crate) fn on_limits_loss(text: &str) -> Checked<OnLoss> {
+    if text == "refuse" {
+        return Ok(OnLoss::Refuse);
+    }
+    let parts = text.strip_prefix("share=").and_then(|n| processes(n).ok());
+    parts
+        .map(OnLoss::Share)
+        .ok_or("must be refuse, or share=N with a whole number, 1 to 100000")
 }
 
 fn said<T>(result: Result<T, keystile::Error>) -> Checked<T> {

@@ -130,6 +130,41 @@ impl Collector for AuthenticatorMetrics {
                 "Requests beyond the revocation bound that cached records could decide",
                 stats.served_stale,
             ),
+            (
+                "limits_asked",
+                "Calls for tokens of rate limits that all processes share",
+                stats.limits_asked,
+            ),
+            (
+                "limits_failed",
+                "Calls for tokens that failed, or were not answered in time",
+                stats.limits_failed,
+            ),
+            (
+                "limits_degraded",
+                "Requests decided while tokens could not be taken",
+                keyring.degraded,
+            ),
+            (
+                "limits_refused_from_memory",
+                "Requests refused because a shared limit had refused shortly before",
+                keyring.refused_from_memory,
+            ),
+            (
+                "tokens_taken",
+                "Tokens of shared limits taken",
+                keyring.tokens_taken,
+            ),
+            (
+                "tokens_returned",
+                "Tokens of shared limits that were not used and that are given back in time",
+                keyring.tokens_returned,
+            ),
+            (
+                "tokens_lost",
+                "Tokens of shared limits neither used nor given back",
+                keyring.tokens_lost,
+            ),
         ];
         for (name, help, value) in counters {
             let counter = ConstCounter::new(value);

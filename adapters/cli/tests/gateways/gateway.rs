@@ -10,7 +10,7 @@ use std::process::{Command, Stdio};
 use tempfile::TempDir;
 
 use crate::client;
-use crate::process::{Process, free_address};
+use crate::process::{Process, free_address, installed};
 use crate::upstream;
 
 /// If it is set, a missing program fails the tests instead of skipping them.
@@ -225,12 +225,4 @@ fn not_as_pinned(tools: &Path) -> Option<String> {
         !python.join("site-packages").join(folder).exists()
     })
     .map(|(name, version)| format!("{name} {version}"))
-}
-
-fn installed(program: &str) -> Option<PathBuf> {
-    let in_path = std::env::var_os("PATH").unwrap_or_default();
-    std::env::split_paths(&in_path)
-        .chain([Path::new("/usr/sbin").to_owned()])
-        .map(|folder| folder.join(program))
-        .find(|program| program.exists())
 }

@@ -4,6 +4,7 @@ use core::net::SocketAddr;
 use core::time::Duration;
 use std::collections::BTreeSet;
 use std::net::{TcpListener, TcpStream};
+use std::path::{Path, PathBuf};
 use std::process::{Child, ChildStdout, Command};
 use std::sync::Mutex;
 
@@ -52,4 +53,13 @@ pub(crate) fn free_address() -> SocketAddr {
             return address;
         }
     }
+}
+
+/// Where a program is, in the search path or where Debian installs servers.
+pub(crate) fn installed(program: &str) -> Option<PathBuf> {
+    let in_path = std::env::var_os("PATH").unwrap_or_default();
+    std::env::split_paths(&in_path)
+        .chain([Path::new("/usr/sbin").to_owned()])
+        .map(|folder| folder.join(program))
+        .find(|program| program.exists())
 }

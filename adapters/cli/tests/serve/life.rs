@@ -225,6 +225,13 @@ fn bad_arguments_are_said_in_a_line_and_leave_no_file() {
         &["--revocation-bound", "2d"],
         &["--serve-stale", "60s"],
         &["--serve-stale", "2d"],
+        &["--limits", "elsewhere"],
+        &["--redis", "https://redis.internal"],
+        &["--limits", "store", "--lease", "11s"],
+        &["--limits", "store", "--lease", "soon"],
+        &["--limits", "store", "--processes", "0"],
+        &["--limits", "store", "--on-limits-loss", "open"],
+        &["--limits", "store", "--on-limits-loss", "share=0"],
     ] {
         let ran = program(folder.path(), &[&["serve"], arguments].concat());
         let ran = { ran }.output().unwrap();

@@ -60,3 +60,74 @@ fn ten_an_hour_are_ten_over_restarts_and_kills() {
     all += passed(&serving, key, 9);
     assert_eq!(all, 10, "of 15 requests");
 }
+
+#[test]
+fn options_that_contradict_each_other_are_named() {
+    let folder = tempfile::tempdir().unwrap();
+    for (options, message) in [
+        (
+            &["--lease", "2s"][..],
+            "--lease: needs --limits store or redis",
+        ),
+        (
+            &["--processes", "2"],
+            "--processes: needs --limits store or redis",
+        ),
+        (
+            &["--limits", "process", "--on-limits-loss", "refuse"],
+            "--on-limits-loss: needs --limits store or redis",
+        ),
+        (
+            &["--limits", "store", "--lease", "11s"],
+            "--lease: must be 0s to 10s",
+        ),
+        (
+            &[
+                "--limits",
+                "store",
+                "--processes",
+                "3",
+                "--on-limits-loss",
+                "share=2",
+            ],
+            "--on-limits-loss: N of share=N must be at least that of --processes",
+        ),
+        (
+            &["--limits", "redis"],
+            "--limits redis: needs --redis, --redis-file or KEYSTILE_REDIS_URL",
+        ),
+        (
+            &[
+                "--limits",
+                "store",
+                "--redis",
+                "redis://:secret17@127.0.0.1",
+            ],
+            "--limits: must be redis if --redis, --redis-file or KEYSTILE_REDIS_URL is set",
+        ),
+        (
+            &[
+                "--redis",
+                "redis://:secret17@127.0.0.1",
+                "--redis-file",
+                "url",
+            ],
+            "--redis-file: must not be set beside --redis or KEYSTILE_REDIS_URL",
+        ),
+        (
+            &["--redis-file", "missing"],
+            "--redis-file: cannot read the file",
+        ),
+        (
+            &["--limits", "store", "--store", "memory:"],
+            "--limits store: needs a store that other processes use, which memory: is not",
+        ),
+    ] {
+        let ran = program(folder.path(), &[&["serve"], options].concat()).output();
+        let ran = ran.unwrap();
+        let errors = String::from_utf8(ran.stderr).unwrap();
+        assert_eq!(errors, format!("keystile: {message}\n"), "{options:?}");
+        assert_eq!(ran.status.code(), Some(2));
+    }
+    assert_eq!(std::fs::read_dir(folder.path()).unwrap().count(), 0);
+}

@@ -34,6 +34,7 @@ pub(crate) fn program(folder: &Path, arguments: &[&str]) -> Command {
         .env_remove("KEYSTILE_STORE")
         .env_remove("KEYSTILE_KEY")
         .env_remove("KEYSTILE_PEPPER")
+        .env_remove("KEYSTILE_REDIS_URL")
         .stdin(Stdio::null())
         .stdout(Stdio::piped())
         .stderr(Stdio::piped());
@@ -137,9 +138,7 @@ impl Serving {
 
     /// The code of the decision on a key: of the denial, or `allowed`; of a 503, its own.
     pub(crate) fn decision(&self, key: &str) -> String {
-        let (status, answer) = self.call(key, "POST /v1/verify", None);
-        assert!([200, 503].contains(&status), "{answer}");
-        answer["code"].as_str().unwrap_or("allowed").to_owned()
+        decision(self.address, key)
     }
 }
 
@@ -150,6 +149,14 @@ impl Drop for Serving {
     }
 }
 
+/// As [`Serving::decision`], through whatever listens at this address.
+pub(crate) fn decision(address: SocketAddr, key: &str) -> String {
+    let answer = call(address, key, "POST /v1/verify", None);
+    let (status, answer) = answer.expect("an answer");
+    assert!([200, 503].contains(&status), "{answer}");
+    answer["code"].as_str().unwrap_or("allowed").to_owned()
+}
+
 /// The response to one request, or nothing if the server disconnected.
 pub(crate) fn call(
     address: SocketAddr,
@@ -157,6 +164,19 @@ pub(crate) fn call(
     request: &str,
     body: Option<&Value>,
 ) -> Option<(u16, Value)> {
+    let (status, body) = exchange(address, key, request, body)?;
+    let nothing = || body.is_empty().then_some(Value::Null);
+    let json = serde_json::from_str(&body).ok().or_else(nothing);
+    Some((status, json.expect("JSON or nothing")))
+}
+
+/// As [`call`], for a response of any text.
+pub(crate) fn exchange(
+    address: SocketAddr,
+    key: &str,
+    request: &str,
+    body: Option<&Value>,
+) -> Option<(u16, String)> {
     let body = body.map(ToString::to_string).unwrap_or_default();
     let kind = match body.is_empty() {
         true => "",
@@ -175,15 +195,12 @@ pub(crate) fn call(
     let answer = String::from_utf8(answer).unwrap();
     let status = answer.strip_prefix("HTTP/1.1 ")?.get(..3)?.parse().unwrap();
     let (head, body) = answer.split_once("\r\n\r\n")?;
+    // nginx spells the name in its own way.
+    let head = head.to_ascii_lowercase();
     let length = head
         .lines()
         .find_map(|line| line.strip_prefix("content-length: "))?;
     // Half a response acknowledges nothing.
     let is_whole = length.parse() == Ok(body.len());
-    if !is_whole {
-        return None;
-    }
-    let nothing = || body.is_empty().then_some(Value::Null);
-    let json = serde_json::from_str(body).ok().or_else(nothing);
-    Some((status, json.expect("JSON or nothing")))
+    is_whole.then(|| (status, body.to_owned()))
 }
