@@ -52,3 +52,27 @@ func NewClaims() *Claims { return newClaims() }
 func (c *claims) Run(ctx context.Context, lineage KeyID, claim func() error) error {
 	return c.run(ctx, time.Minute, lineage, func(context.Context) error { return claim() })
 }
+
+// TakeRate takes up to count requests at once.
+func TakeRate(l RateLimit, state RateState, now time.Time, count uint32) (uint32, RateState) {
+	return l.take(state, now, count)
+}
+
+// GiveBackRate gives back requests that were taken.
+func GiveBackRate(l RateLimit, state RateState, count uint32) RateState {
+	return l.giveBack(state, count)
+}
+
+// HeldRate and ClampedRate are Hold and Clamp.
+func HeldRate(l RateLimit, state RateState, now time.Time) RateState { return l.held(state, now) }
+
+// ClampedRate is Clamp.
+func ClampedRate(l RateLimit, state RateState, now time.Time) RateState { return l.clamped(state, now) }
+
+// RatesOf returns how many limits of a lineage are kept, and of how many lineages.
+func RatesOf(m *MemoryLimits, lineage KeyID) (limits, lineages int) {
+	if rates := m.rates[lineage]; rates != nil {
+		limits = len(*rates)
+	}
+	return limits, len(m.rates)
+}
