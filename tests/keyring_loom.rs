@@ -27,8 +27,9 @@ use std::sync::Arc;
 use crate::common::service::{Service, at, client};
 use crate::common::test_rng::TestRng;
 use keystile::{
-    Cause, Check, Decision, Denial, Fault, Found, IssueRequest, KeyId, KeyRecord, Keyring, Millis,
-    PepperRing, RateLimit, RateState, Request, Requirement, RotationPolicy, plant, revoke, rotate,
+    Cause, Check, Decision, Denial, Fault, Found, Grant, IssueRequest, KeyId, KeyRecord, Keyring,
+    KeyringBuilder, Leases, Millis, PepperRing, RateLimit, RateState, Request, Requirement,
+    RotationPolicy, plant, revoke, rotate,
 };
 use loom::sync::Mutex;
 use loom::thread;
@@ -55,6 +56,10 @@ struct KeyringWithStore {
 impl KeyringWithStore {
     fn new(service: &Service, capacity: usize, records: &[&KeyRecord]) -> Arc<Self> {
         let builder = Keyring::builder(service.verifier.clone()).capacity(capacity);
+        Self::build(builder, records)
+    }
+
+    fn build(builder: KeyringBuilder, records: &[&KeyRecord]) -> Arc<Self> {
         let records = records.iter().map(|record| (record.id, (*record).clone()));
         Arc::new(Self {
             keyring: builder.build_with_values().unwrap(),
@@ -556,6 +561,123 @@ fn collided_on(mut service: Service) {
             told + backed.drained(),
             all,
             "model: uses are reported once"
+        );
+    });
+}
+
+/// A keyring whose limits are counted elsewhere, with a lease of two tokens.
+fn leased(service: &Service, key: &Key) -> Arc<KeyringWithStore> {
+    let builder = Keyring::builder(service.verifier.clone()).capacity(4);
+    let leases = Leases::new(Millis::from_secs(10), 1).unwrap();
+    let backed = KeyringWithStore::build(builder.shared_limits(leases), &[&key.record]);
+    assert_eq!(backed.granted(key, 3), 1);
+    backed
+}
+
+impl KeyringWithStore {
+    /// A complete request, to which the limit grants so many tokens if it is asked: 1 if it is
+    /// allowed, otherwise 0.
+    fn granted(&self, key: &Key, tokens: u32) -> u64 {
+        let request = Request::new();
+        let mut check = self.keyring.check(key.text.as_bytes(), &request, at(1));
+        for _ in 0..ROUNDS {
+            match check {
+                Check::Decided(decision, value) => {
+                    return matched(decision, value).is_allow().into();
+                }
+                Check::NeedsRecord(ticket) => {
+                    let record = self.fetch(key).unwrap();
+                    let found = Found::new(&record).with_value(record.version);
+                    check = self.keyring.admit_with(ticket, Some(found), at(1));
+                }
+                Check::NeedsTokens(ticket) => {
+                    let grant = Grant::new(tokens, RateState::default(), at(1), at(1));
+                    check = self.keyring.grant(ticket, grant, at(1));
+                }
+            }
+        }
+        0
+    }
+
+    /// The tokens that are left.
+    fn left(&self) -> u64 {
+        let left = self.keyring.all_unused_tokens();
+        left.iter().map(|unused| u64::from(unused.tokens)).sum()
+    }
+}
+
+model!(a_token_is_taken_once, taken_by_two,
+    finds: TokenTakenInTwo a_token_taken_in_two_steps_is_found);
+
+fn taken_by_two(mut service: Service) {
+    let key = key(&mut service, &client().rate_limit(at_most(100)));
+    explore(move || {
+        let backed = leased(&service, &key);
+        let asking = {
+            let (backed, key) = (Arc::clone(&backed), key.clone());
+            thread::spawn(move || backed.cached_allows(&key) + backed.cached_allows(&key))
+        };
+        let all = backed.cached_allows(&key) + backed.cached_allows(&key);
+        let all = all + asking.join().unwrap();
+        assert_eq!(all, 2, "model: {all} passed with two tokens");
+    });
+}
+
+model!(a_refreshed_entry_takes_the_tokens_over_once, refreshed_while_taken,
+    finds: LeaseCopied a_copied_lease_is_found);
+
+fn refreshed_while_taken(mut service: Service) {
+    let key = key(&mut service, &client().rate_limit(at_most(100)));
+    explore(move || {
+        let backed = leased(&service, &key);
+        let asking = {
+            let (backed, key) = (Arc::clone(&backed), key.clone());
+            thread::spawn(move || backed.cached_allows(&key))
+        };
+        backed.keyring.invalidate(&key.record.id);
+        let all = backed.granted(&key, 0) + backed.granted(&key, 0);
+        let all = all + asking.join().unwrap() + backed.left();
+        assert_eq!(all, 2, "model: {all} tokens of two");
+    });
+}
+
+model!(what_is_left_is_used_or_returned, returned_while_taken,
+    finds: RestTakenInTwo a_rest_taken_in_two_steps_is_found);
+
+fn returned_while_taken(mut service: Service) {
+    let key = key(&mut service, &client().rate_limit(at_most(100)));
+    explore(move || {
+        let backed = leased(&service, &key);
+        let asking = {
+            let (backed, key) = (Arc::clone(&backed), key.clone());
+            thread::spawn(move || backed.cached_allows(&key) + backed.granted(&key, 2))
+        };
+        let all = backed.left() + asking.join().unwrap() + backed.left();
+        let stats = backed.keyring.stats();
+        assert_eq!(
+            all + 1,
+            stats.tokens_taken,
+            "model: {all} of what was taken"
+        );
+    });
+}
+
+model!(tokens_that_two_threads_bring_add_up, brought_by_two, finds:);
+
+fn brought_by_two(mut service: Service) {
+    let key = key(&mut service, &client().rate_limit(at_most(100)));
+    explore(move || {
+        let backed = leased(&service, &key);
+        assert_eq!(backed.cached_allows(&key) + backed.cached_allows(&key), 2);
+        let asking = {
+            let (backed, key) = (Arc::clone(&backed), key.clone());
+            thread::spawn(move || backed.granted(&key, 2))
+        };
+        let all = 3 + backed.granted(&key, 3) + asking.join().unwrap() + backed.left();
+        assert_eq!(
+            all,
+            backed.keyring.stats().tokens_taken,
+            "model: {all} of what was taken"
         );
     });
 }

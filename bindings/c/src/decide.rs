@@ -3,10 +3,14 @@
 use core::ffi::{c_char, c_void};
 use core::mem::MaybeUninit;
 use core::time::Duration;
+use std::time::Instant;
 
-use keystile::{Cause, Check, Decision, Denial, Found, Usage};
+use keystile::{
+    Cause, Check, Decision, Denial, Found, Grant, Keyring, Millis, RateState, Request, UnixMillis,
+    Usage,
+};
 
-use crate::boundary::fetches::fetch_by;
+use crate::boundary::fetches::{Fetch, Take, fetch_by, take_by};
 use crate::boundary::values::Value;
 use crate::boundary::{bytes, non_null, sized};
 use crate::decision::{guard_deciding, keystile_decision, write_decision};
@@ -16,6 +20,7 @@ use crate::record::{keystile_record, keystile_usage};
 use crate::request::keystile_request;
 use crate::status::keystile_status::{self, *};
 use crate::text::instant;
+use crate::tokens::{Asked, keystile_token_request};
 
 /// How many times a record is fetched at most, if invalidations keep overtaking the fetches.
 const ROUNDS_MAX: usize = 8;
@@ -54,6 +59,36 @@ pub type keystile_fetch = Option<
     ) -> i32,
 >;
 
+/// What a `keystile_take` took. All fields are zero when it is called.
+#[repr(C)]
+#[derive(Clone, Copy, Debug)]
+pub struct keystile_taken {
+    /// The size of this struct in the library that calls. A field beyond it must not be written.
+    pub struct_size: usize,
+    /// The state of the limit afterwards, by the clock of the limits.
+    pub state: u64,
+    /// The clock of the limits at that moment, in milliseconds since 1970.
+    pub clock: u64,
+    /// How many tokens were taken; 0 is a refusal.
+    pub tokens: u32,
+}
+
+/// A function of the caller's that takes tokens of a limit for `keystile_keyring_decide_shared`.
+///
+/// `context`: as it was passed there.
+/// `wanted`: what to take; only valid during the call.
+/// `out_taken`: receives what was taken.
+///
+/// It returns `KEYSTILE_OK` if the limits have answered, also if they refuse, and anything else
+/// if they have not. It is called as a `keystile_fetch` is.
+pub type keystile_take = Option<
+    unsafe extern "C" fn(
+        context: *mut c_void,
+        wanted: *const keystile_token_request,
+        out_taken: *mut keystile_taken,
+    ) -> i32,
+>;
+
 /// Decides about a request, and fetches the record by a function of the caller's if it is not
 /// cached: `keystile_keyring_check` and as many `keystile_keyring_admit` as it takes, at most 8.
 /// The returned status is the decision: the request may go on only if it is `KEYSTILE_OK`.
@@ -84,34 +119,127 @@ pub unsafe extern "C" fn keystile_keyring_decide(
         let (keyring, fetch) = (non_null(keyring)?.0.core()?, non_null(fetch)?);
         let (request, key) = (sized!(request)?, bytes!(key, key_len)?);
         let now = instant(now)?;
+        let callers = Callers {
+            fetch,
+            take: None,
+            context,
+        };
         request.ask(|request| {
-            let mut check = keyring.check_with(key, request, now, |_| None::<Value>);
-            for round in 0..ROUNDS_MAX {
-                let ticket = match check {
-                    Check::Decided(decision, _) => return write_decision(&decision, out_decision),
-                    Check::NeedsRecord(ticket) => ticket,
-                    // The keyring counts its limits itself.
-                    Check::NeedsTokens(_) => break,
-                };
-                if round > 1 {
-                    std::thread::sleep(ROUND_PAUSE);
-                }
-                let found = match fetched(fetch_by(fetch, context, ticket.lookup())) {
-                    Ok(found) => found,
-                    Err(cause) => return write_decision(&refusal(cause), out_decision),
-                };
-                let found = found.as_ref().map(|(record, usage)| {
-                    Found::new(&record.0).with_usage(*usage).with_value(None)
-                });
-                check = keyring.admit_with(ticket, found, now);
-            }
-            let last = match &check {
-                Check::Decided(decision, _) => decision,
-                Check::NeedsRecord(_) | Check::NeedsTokens(_) => &refusal(Cause::StoreUnavailable),
-            };
-            write_decision(last, out_decision)
+            let decision = callers.decide(keyring, key, request, now);
+            write_decision(&decision, out_decision)
         })
     })
+}
+
+/// As `keystile_keyring_decide`, by a keyring with `lease_millis`: tokens are taken by a function
+/// of the caller's too.
+///
+/// `take`: is called only if a token is needed, at most 8 times.
+/// `context`: is passed to `fetch` and `take`; may be NULL.
+///
+/// Returns as `keystile_keyring_decide`. While `take` does not answer, the share of this process
+/// decides, see `lease_share`; without one, the request is refused with
+/// `KEYSTILE_DENIED_STORE_UNAVAILABLE`. So it is by `keystile_keyring_decide`.
+#[must_use]
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn keystile_keyring_decide_shared(
+    keyring: Option<&keystile_keyring>,
+    key: *const c_char,
+    key_len: usize,
+    request: *const keystile_request<'_>,
+    now: u64,
+    fetch: keystile_fetch,
+    take: keystile_take,
+    context: *mut c_void,
+    out_decision: Option<&mut MaybeUninit<keystile_decision>>,
+) -> keystile_status {
+    guard_deciding(out_decision, |out_decision| {
+        let (keyring, fetch) = (non_null(keyring)?.0.core()?, non_null(fetch)?);
+        let take = Some(non_null(take)?);
+        let (request, key) = (sized!(request)?, bytes!(key, key_len)?);
+        let now = instant(now)?;
+        let callers = Callers {
+            fetch,
+            take,
+            context,
+        };
+        request.ask(|request| {
+            let decision = callers.decide(keyring, key, request, now);
+            write_decision(&decision, out_decision)
+        })
+    })
+}
+
+/// Functions of the caller's, and what they are called with.
+struct Callers {
+    fetch: Fetch,
+    take: Option<Take>,
+    context: *mut c_void,
+}
+
+impl Callers {
+    fn decide<'a>(
+        &self,
+        keyring: &Keyring<Option<Value>>,
+        key: &'a [u8],
+        request: &Request<'a>,
+        now: UnixMillis,
+    ) -> Decision {
+        let begun = Instant::now();
+        let mut check = keyring.check_with(key, request, now, |_| None::<Value>);
+        let (mut fetches, mut takes) = (0..ROUNDS_MAX, 0..ROUNDS_MAX);
+        loop {
+            check = match check {
+                Check::Decided(decision, _) => return decision,
+                Check::NeedsRecord(ticket) => {
+                    match fetches.next() {
+                        None => return refusal(Cause::StoreUnavailable),
+                        Some(round) if round > 1 => std::thread::sleep(ROUND_PAUSE),
+                        Some(_) => {}
+                    }
+                    let found = fetched(fetch_by(self.fetch, self.context, ticket.lookup()));
+                    let found = match found {
+                        Ok(found) => found,
+                        Err(cause) => return refusal(cause),
+                    };
+                    let found = found.as_ref().map(|(record, usage)| {
+                        Found::new(&record.0).with_usage(*usage).with_value(None)
+                    });
+                    keyring.admit_with(ticket, found, now)
+                }
+                Check::NeedsTokens(ticket) => {
+                    if takes.next().is_none() {
+                        return refusal(Cause::StoreUnavailable);
+                    }
+                    let asked_at = after(now, begun);
+                    let wanted = Asked::by(&ticket).request();
+                    let grant = self
+                        .take
+                        .map(|take| take_by(take, self.context, &wanted))
+                        .and_then(|taken| granted(taken, asked_at, || after(now, begun)))
+                        .unwrap_or(Grant::degraded());
+                    keyring.grant_with(ticket, grant, now, |_| None::<Value>)
+                }
+            };
+        }
+    }
+}
+
+/// What was taken, if there was an answer; `read` is when it came.
+fn granted(
+    (answer, taken): (i32, keystile_taken),
+    asked_at: UnixMillis,
+    read: impl Fn() -> UnixMillis,
+) -> Option<Grant> {
+    let clock = instant(taken.clock).ok()?;
+    let state = RateState::from_bits(taken.state).moved(clock, read());
+    let is_answer = answer == KEYSTILE_OK as i32;
+    is_answer.then(|| Grant::new(taken.tokens, state, asked_at, clock))
+}
+
+fn after(now: UnixMillis, begun: Instant) -> UnixMillis {
+    let span = u64::try_from(begun.elapsed().as_millis()).unwrap_or(u64::MAX);
+    now.plus(Millis::new(span)).unwrap_or(UnixMillis::MAX)
 }
 
 /// The record that a fetch found, with its usage; or why there is no answer.
@@ -133,6 +261,18 @@ fn fetched(
 
 fn refusal(cause: Cause) -> Decision {
     Decision::Deny(Denial::new(cause))
+}
+
+impl keystile_taken {
+    /// What is passed to a take.
+    pub(crate) const fn none() -> Self {
+        Self {
+            struct_size: size_of::<Self>(),
+            state: 0,
+            clock: 0,
+            tokens: 0,
+        }
+    }
 }
 
 impl keystile_fetched {

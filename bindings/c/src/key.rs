@@ -4,7 +4,7 @@
 use core::ffi::c_char;
 use core::mem::MaybeUninit;
 
-use keystile::{Candidates, Finding, KeyFormat, Lookup, inspect};
+use keystile::{Candidates, Finding, KeyFormat, KeyId, Lookup, inspect};
 
 use crate::boundary::{bytes, guard, guard_or, non_null};
 use crate::digest::keystile_digest;
@@ -246,6 +246,11 @@ impl keystile_lookup {
             _ => {}
         }
         fields
+    }
+
+    /// The record with an id.
+    pub(crate) fn of_id(id: &KeyId) -> Self {
+        Self::of(&Lookup::Id(*id))
     }
 
     fn take(&mut self, candidates: &Candidates) {

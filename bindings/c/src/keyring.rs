@@ -4,7 +4,7 @@ use core::ffi::{c_char, c_void};
 use core::mem::MaybeUninit;
 use core::ptr::null_mut;
 
-use keystile::{Cause, Check, Decision, Denial, Found, Keyring, Ticket, Usage};
+use keystile::{Check, Decision, Found, Keyring, Ticket, Usage};
 
 use crate::boundary::values::{Value, ValuedKeyring};
 use crate::boundary::{
@@ -18,6 +18,7 @@ use crate::record::{keystile_record, keystile_usage};
 use crate::request::keystile_request;
 use crate::status::keystile_status::{self, *};
 use crate::text::{instant, keystile_id};
+use crate::tokens::write_token_ticket;
 use crate::verify::keystile_verifier;
 
 /// A cache of records for many threads. It decides each request by the record of its
@@ -26,7 +27,7 @@ use crate::verify::keystile_verifier;
 #[derive(Debug)]
 pub struct keystile_keyring(pub(crate) ValuedKeyring);
 
-/// A check that waits for its record. It holds no pointer and no part of a secret, and
+/// A check that waits for its record, or for tokens. It holds no pointer and no part of a secret, and
 /// need not be freed.
 #[repr(C)]
 #[derive(Clone, Copy, Debug)]
@@ -78,10 +79,11 @@ pub unsafe extern "C" fn keystile_keyring_new(
 /// `out_value`: receives, with `KEYSTILE_OK` only, the value that was admitted with the very
 /// record that was judged; NULL if there is none, and with every other status. The caller gets its own reference, and
 /// releases it once, on any thread. May be NULL: then the value is not handed out.
-/// `out_ticket`: receives what to fetch, only with `KEYSTILE_NEEDS_RECORD`.
+/// `out_ticket`: receives what to fetch or to take, only with `KEYSTILE_NEEDS_RECORD` and
+/// `KEYSTILE_NEEDS_TOKENS`.
 ///
-/// Returns `KEYSTILE_OK`, a `KEYSTILE_DENIED_` status, `KEYSTILE_NEEDS_RECORD`, or an
-/// error, which does not allow the request either.
+/// Returns `KEYSTILE_OK`, a `KEYSTILE_DENIED_` status, `KEYSTILE_NEEDS_RECORD`,
+/// `KEYSTILE_NEEDS_TOKENS`, or an error, which does not allow the request either.
 #[must_use]
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn keystile_keyring_check(
@@ -329,7 +331,7 @@ fn clear(out_value: &mut Out<'_, *mut c_void>) {
 //
 // store-forwarding stall: by reference (see ARCHITECTURE.md)
 #[inline(always)]
-fn write(
+pub(crate) fn write(
     check: &mut Check<'_, Option<Value>>,
     out_decision: Out<'_, keystile_decision>,
     out_value: Out<'_, *mut c_void>,
@@ -347,11 +349,7 @@ fn write(
             outcome
         }
         Check::NeedsRecord(ticket) => write_ticket(ticket, out_ticket),
-        // The keyring counts its limits itself.
-        Check::NeedsTokens(_) => {
-            let unavailable = Denial::new(Cause::StoreUnavailable);
-            write_decision(&Decision::Deny(unavailable), out_decision)
-        }
+        Check::NeedsTokens(ticket) => write_token_ticket(ticket, out_ticket),
     }
 }
 

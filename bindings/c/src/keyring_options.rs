@@ -2,14 +2,14 @@
 
 use core::ffi::c_void;
 
-use keystile::{KeyringBuilder, Millis, Stats};
+use keystile::{KeyringBuilder, Leases, Millis, Stats};
 
 use crate::boundary::clock::since_start;
 use crate::boundary::values::{Callback, Callbacks};
 use crate::boundary::{begins_with_its_size, non_null};
 use crate::error::Failure;
 use crate::flags::flag;
-use crate::status::keystile_status;
+use crate::status::keystile_status::{self, KEYSTILE_ERROR_VALUE};
 
 /// Zero duration; 0 selects the default.
 pub const KEYSTILE_DURATION_NONE: u64 = u64::MAX;
@@ -49,9 +49,21 @@ pub struct keystile_keyring_options {
     /// cached and however far the clock of `now` is set back; a reading that the monotonic
     /// clock contradicts by more than a minute ends nothing.
     pub monotonic_clock: u8,
+    /// Not 0: rate limits are counted in one place for several processes, and a check whose key
+    /// has a rate limit may return `KEYSTILE_NEEDS_TOKENS`. Tokens are leased for this long, 1 ms
+    /// to 10 s, a second as a rule: in any time T, at most burst + limit * (T + this) / window
+    /// requests pass in all processes. `KEYSTILE_DURATION_NONE`: each request takes a token of
+    /// its own. 0: the keyring counts its limits itself.
+    pub lease_millis: u64,
+    /// How many processes hold leases at once, 1 to 100,000; by default 4. Each asks for no more
+    /// tokens at once than a quarter of a burst, divided by this, or for one.
+    pub lease_processes: u32,
+    /// By how many processes a limit is divided while tokens cannot be taken, 1 to 100,000: as
+    /// many as there are at most. 0: then no request passes.
+    pub lease_share: u32,
 }
 
-begins_with_its_size!(keystile_keyring_options, grew at monotonic_clock);
+begins_with_its_size!(keystile_keyring_options, grew at monotonic_clock, lease_millis);
 
 /// Counters of a keyring.
 #[repr(C)]
@@ -83,9 +95,19 @@ pub struct keystile_keyring_stats {
     /// Checks that were refused with `KEYSTILE_CAUSE_STORE_UNAVAILABLE` because the uses of
     /// twice as many lineages as the capacity were not drained and written yet.
     pub lineages_refused: u64,
+    /// Tokens of shared limits that were taken.
+    pub tokens_taken: u64,
+    /// Tokens that `keystile_keyring_rest` has returned.
+    pub tokens_returned: u64,
+    /// Tokens that were neither used nor returned, because more leases than 65,536 were to be.
+    pub tokens_lost: u64,
+    /// Checks that were refused by a shared limit's answer of shortly before.
+    pub refused_from_memory: u64,
+    /// Checks that were decided while tokens could not be taken.
+    pub degraded: u64,
 }
 
-begins_with_its_size!(keystile_keyring_stats, grew at versions_lost);
+begins_with_its_size!(keystile_keyring_stats, grew at versions_lost, tokens_taken);
 
 impl keystile_keyring_options {
     /// The builder with these options, and the callbacks for values.
@@ -108,8 +130,33 @@ impl keystile_keyring_options {
         if flag(self.monotonic_clock, "monotonic_clock")? {
             builder = builder.monotonic_clock(monotonic_clock);
         }
+        if let Some(leases) = self.leases()? {
+            builder = builder.shared_limits(leases);
+        }
         let callbacks = both_or_none(self.retain_value, self.release_value)?;
         Ok((builder, callbacks))
+    }
+}
+
+impl keystile_keyring_options {
+    /// How tokens are taken, if limits are shared.
+    fn leases(&self) -> Result<Option<Leases>, Failure> {
+        let Some(length) = default_for_0(self.lease_millis) else {
+            if (self.lease_processes, self.lease_share) != (0, 0) {
+                let expected = "processes that share limits must be set with lease_millis";
+                return Err(Failure::new(KEYSTILE_ERROR_VALUE, expected).in_field("lease_millis"));
+            }
+            return Ok(None);
+        };
+        let processes = match self.lease_processes {
+            0 => Leases::default().processes(),
+            processes => processes,
+        };
+        let leases = Leases::new(millis_or_zero(length), processes)?;
+        Ok(Some(match self.lease_share {
+            0 => leases,
+            processes => leases.with_share(processes)?,
+        }))
     }
 }
 
@@ -127,6 +174,11 @@ impl keystile_keyring_stats {
             versions_lost: stats.versions_lost,
             limits_lost: stats.limits_lost,
             lineages_refused: stats.lineages_refused,
+            tokens_taken: stats.tokens_taken,
+            tokens_returned: stats.tokens_returned,
+            tokens_lost: stats.tokens_lost,
+            refused_from_memory: stats.refused_from_memory,
+            degraded: stats.degraded,
         }
     }
 }

@@ -103,6 +103,8 @@ pub mod decide;
 
 pub mod uses;
 
+pub mod tokens;
+
 pub mod response;
 
 pub mod names;

@@ -15,6 +15,9 @@ pub enum keystile_status {
     /// The keyring has no record of the key: fetch it and call
     /// `keystile_keyring_admit`.
     KEYSTILE_NEEDS_RECORD = 1,
+    /// The rate limit is counted elsewhere: take tokens as `keystile_ticket_tokens` says and call
+    /// `keystile_keyring_grant`. Only from a keyring with `lease_millis`.
+    KEYSTILE_NEEDS_TOKENS = 2,
 
     /// No credential was presented.
     KEYSTILE_DENIED_MISSING_CREDENTIAL = 100,
@@ -176,6 +179,7 @@ macro_rules! table {
 table! {
     KEYSTILE_OK: c"ok", c"done or allowed";
     KEYSTILE_NEEDS_RECORD: c"needs_record", c"the record of the key has to be fetched";
+    KEYSTILE_NEEDS_TOKENS: c"needs_tokens", c"tokens of the rate limit have to be taken where it is counted";
     KEYSTILE_DENIED_MISSING_CREDENTIAL: c"missing_credential", c"no credential was presented";
     KEYSTILE_DENIED_CONFLICTING_CREDENTIALS: c"conflicting_credentials", c"two different credentials were presented";
     KEYSTILE_DENIED_INVALID_KEY: c"invalid_key", c"the credential is malformed, unknown or wrong";
@@ -201,7 +205,7 @@ table! {
     KEYSTILE_ERROR_PERMISSION: c"permission", c"a permission must be segments of A-Z a-z 0-9 _ . - joined by colons, at most 128 bytes; * is a whole segment; a key must have at most 64 permissions; a requirement must be permissions without a wildcard, joined by AND, OR and parentheses; a requirement must have at most 1000 bytes; a requirement must name at most 100 permissions";
     KEYSTILE_ERROR_ENDPOINT: c"endpoint", c"an endpoint rule's methods must be upper-case tokens joined by commas, then one space; an endpoint pattern must be /segments, with * for one whole segment, or at the end for the rest; an endpoint rule must have at most 512 bytes; a key must have at most 64 endpoint rules";
     KEYSTILE_ERROR_NETWORK: c"network", c"a network must be an IP address or a CIDR block with no host bits set; a key must have at most 64 networks";
-    KEYSTILE_ERROR_LIMIT: c"limit", c"a rate limit's window must be 1 ms to 366 days; a rate limit's burst must be 1 or more; a rate limit's burst must be free again within ten years; a rate limit above 1048575 must share enough factors with its window in milliseconds, as round numbers do; a count of uses must be 1 to 9223372036854775807; a keyring's capacity must be 1 to 100000000; a keyring's TTL must be 1 ms to a day; a keyring's TTL of absent keys must not be longer than its TTL";
+    KEYSTILE_ERROR_LIMIT: c"limit", c"a rate limit's window must be 1 ms to 366 days; a rate limit's burst must be 1 or more; a rate limit's burst must be free again within ten years; a rate limit above 1048575 must share enough factors with its window in milliseconds, as round numbers do; a count of uses must be 1 to 9223372036854775807; a keyring's capacity must be 1 to 100000000; a keyring's TTL must be 1 ms to a day; a keyring's TTL of absent keys must not be longer than its TTL; a lease's length must be 0 to 10 s; a number of processes must be 1 to 100000";
     KEYSTILE_ERROR_TIME: c"time", c"an instant must be milliseconds since 1970, between the years 1973 and 9999; a lifetime must be 1 ms or more; a key's maximum age must be 1 hour to 90 days; an overlap must not be longer than the maximum age; a key without an end must be asked for by never_expires";
     KEYSTILE_ERROR_RECORD: c"record", c"a client name must be 1 to 255 bytes without control or invisible characters; an e-mail address must be at most 255 bytes without control or invisible characters; an owner must be at most 255 bytes without control or invisible characters; a reason must be at most 255 bytes without control or invisible characters; metadata must be at most 16 KiB; a key prefix must be at most 40 bytes without control characters; replaced_by and ends_at_first_use must be ids of other keys; overlap_until must be set exactly when replaced_by is set; siblings must be of the record's lineage";
     KEYSTILE_ERROR_STATE: c"state", c"a key must be live to derive another from it; a key must be active to be suspended; a key must be suspended to be resumed; a key must be active or suspended to be revoked; a key must be active and live to be rotated; a key must have no successor to be rotated; the presented key must be that of the record; a digest must be outdated to be replaced";

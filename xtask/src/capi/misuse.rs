@@ -6,7 +6,7 @@ use core::fmt::Write as _;
 use super::prototypes::{Function, Header, Parameter};
 
 /// The pointers that may be NULL, as the header documents.
-const OPTIONAL: [&str; 22] = [
+const OPTIONAL: [&str; 24] = [
     "out_error",
     "peppers",
     "options",
@@ -20,6 +20,8 @@ const OPTIONAL: [&str; 22] = [
     "keystile_keyring_admit.usage",
     "keystile_keyring_admit.value",
     "keystile_keyring_decide.context",
+    "keystile_keyring_decide_shared.context",
+    "keystile_keyring_grant.out_value",
     "keystile_respond.requirement",
     "keystile_template_new.endpoints",
     "keystile_template_new.rate_limit",

@@ -1,11 +1,12 @@
-//! Calls of a function that fetches a record, by clause *fetches*.
+//! Calls of functions that fetch a record or take tokens, by clause *fetches*.
 
 use core::ffi::c_void;
 
 use keystile::Lookup;
 
-use crate::decide::keystile_fetched;
+use crate::decide::{keystile_fetched, keystile_taken};
 use crate::key::keystile_lookup;
+use crate::tokens::keystile_token_request;
 
 /// A function of the caller's that fetches a record.
 pub(crate) type Fetch = unsafe extern "C" fn(
@@ -24,4 +25,23 @@ pub(crate) fn fetch_by(
     // SAFETY: clause *fetches*, and both pointers are valid during the call.
     let answer = unsafe { fetch(context, &raw const lookup, &raw mut found) };
     (answer, found)
+}
+
+/// A function of the caller's that takes tokens.
+pub(crate) type Take = unsafe extern "C" fn(
+    context: *mut c_void,
+    wanted: *const keystile_token_request,
+    out_taken: *mut keystile_taken,
+) -> i32;
+
+/// Calls a function of the caller's that takes tokens; its status, and what it took.
+pub(crate) fn take_by(
+    take: Take,
+    context: *mut c_void,
+    wanted: &keystile_token_request,
+) -> (i32, keystile_taken) {
+    let mut taken = keystile_taken::none();
+    // SAFETY: clause *fetches*, and both pointers are valid during the call.
+    let answer = unsafe { take(context, &raw const *wanted, &raw mut taken) };
+    (answer, taken)
 }

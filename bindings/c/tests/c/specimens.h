@@ -82,6 +82,9 @@ static struct {
     keystile_verifier *verifier;
     keystile_keyring *keyring;
     keystile_uses *uses;
+    keystile_keyring *sharing;
+    keystile_rest *rest;
+    keystile_grant grant;
     keystile_response *response;
     keystile_request request;
     keystile_issue_request issue_request;
@@ -120,6 +123,15 @@ static int32_t not_called(void *context, const keystile_lookup *lookup, keystile
 
 #define S_fetch not_called
 
+static int32_t not_asked(void *context, const keystile_token_request *wanted, keystile_taken *taken) {
+    (void)wanted;
+    (void)taken;
+    ++*(int *)context;
+    return KEYSTILE_OK;
+}
+
+#define S_take not_asked
+
 static void retain_value(void *value) { ++*(long *)value; }
 
 static void release_value(void *value) { --*(long *)value; }
@@ -129,6 +141,27 @@ static inline void *wrong_size(size_t size) {
     static size_t place[64];
     place[0] = size;
     return place;
+}
+
+/* A ticket that waits for tokens. */
+static void prepare_ticket(keystile_record_parts parts) {
+    keystile_keyring_options options;
+    keystile_record *limited = NULL;
+    keystile_str key;
+    memset(&options, 0, sizeof options);
+    options.struct_size = sizeof options;
+    options.lease_millis = 1000;
+    parts.has_rate_limit = 1;
+    parts.rate_limit = S.rate_limit;
+    OK(keystile_change_key(S.change, &key));
+    OK(keystile_record_new(&parts, &limited, NULL));
+    OK(keystile_keyring_new(S.verifier, &options, &S.sharing, NULL));
+    EXPECT(KEYSTILE_NEEDS_RECORD, keystile_keyring_check(S.sharing, key.data, key.len, &S.request, NOW,
+                                                         NULL, NULL, &S.ticket));
+    EXPECT(KEYSTILE_NEEDS_TOKENS,
+           keystile_keyring_admit(S.sharing, &S.ticket, key.data, key.len, &S.request, limited, NULL, NULL,
+                                  NOW, NULL, NULL, &S.ticket));
+    keystile_record_free(limited);
 }
 
 static void prepare(void) {
@@ -167,6 +200,9 @@ static void prepare(void) {
     S.keyring_options.release_value = release_value;
     OK(keystile_keyring_new(S.verifier, &S.keyring_options, &S.keyring, NULL));
     OK(keystile_keyring_drain_uses(S.keyring, &S.uses));
+    OK(keystile_keyring_rest(S.keyring, NOW, &S.rest));
+    S.grant.struct_size = sizeof S.grant;
+    S.grant.degraded = 1;
     OK(keystile_digest_of(NULL, S.key, S_TEXT_LEN, &S.digest));
     OK(keystile_address_parse("192.0.2.7", 9, &S.address, NULL));
     OK(keystile_issue(S.format, NULL, &S.issue_request, NULL, 0, NOW, &S.change, NULL));
@@ -177,6 +213,7 @@ static void prepare(void) {
     S.id = parts.id;
     OK(keystile_record_new(&parts, &S.record, NULL));
     S.records[0] = S.record;
+    prepare_ticket(parts);
     EXPECT(KEYSTILE_DENIED_STORE_UNAVAILABLE,
            keystile_refuse(KEYSTILE_CAUSE_STORE_UNAVAILABLE, &S.decision));
     OK(keystile_respond(&S.decision, 0, 0, NULL, NOW, &S.response));
@@ -187,6 +224,8 @@ static void dismiss(void) {
     keystile_record_free(S.record);
     keystile_change_free(S.change);
     keystile_uses_free(S.uses);
+    keystile_rest_free(S.rest);
+    keystile_keyring_free(S.sharing);
     keystile_keyring_free(S.keyring);
     CHECK(S.value == 0 && S.context == 0);
     keystile_verifier_free(S.verifier);

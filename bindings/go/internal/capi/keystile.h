@@ -129,6 +129,11 @@ enum
      */
     KEYSTILE_NEEDS_RECORD = 1,
     /**
+     * The rate limit is counted elsewhere: take tokens as `keystile_ticket_tokens` says and call
+     * `keystile_keyring_grant`. Only from a keyring with `lease_millis`.
+     */
+    KEYSTILE_NEEDS_TOKENS = 2,
+    /**
      * No credential was presented.
      */
     KEYSTILE_DENIED_MISSING_CREDENTIAL = 100,
@@ -784,6 +789,11 @@ typedef struct keystile_requirement keystile_requirement;
  * share it.
  */
 typedef struct keystile_response keystile_response;
+
+/**
+ * Tokens that are to be given back. Handle; it never changes, and threads may share it.
+ */
+typedef struct keystile_rest keystile_rest;
 
 /**
  * A name for permissions, a rate limit and endpoint rules. Handle; it never changes,
@@ -1717,10 +1727,28 @@ typedef struct keystile_keyring_options {
      * clock contradicts by more than a minute ends nothing.
      */
     uint8_t monotonic_clock;
+    /**
+     * Not 0: rate limits are counted in one place for several processes, and a check whose key
+     * has a rate limit may return `KEYSTILE_NEEDS_TOKENS`. Tokens are leased for this long, 1 ms
+     * to 10 s, a second as a rule: in any time T, at most burst + limit * (T + this) / window
+     * requests pass in all processes. `KEYSTILE_DURATION_NONE`: each request takes a token of
+     * its own. 0: the keyring counts its limits itself.
+     */
+    uint64_t lease_millis;
+    /**
+     * How many processes hold leases at once, 1 to 100,000; by default 4. Each asks for no more
+     * tokens at once than a quarter of a burst, divided by this, or for one.
+     */
+    uint32_t lease_processes;
+    /**
+     * By how many processes a limit is divided while tokens cannot be taken, 1 to 100,000: as
+     * many as there are at most. 0: then no request passes.
+     */
+    uint32_t lease_share;
 } keystile_keyring_options;
 
 /**
- * A check that waits for its record. It holds no pointer and no part of a secret, and
+ * A check that waits for its record, or for tokens. It holds no pointer and no part of a secret, and
  * need not be freed.
  */
 typedef struct keystile_ticket {
@@ -1786,6 +1814,26 @@ typedef struct keystile_keyring_stats {
      * twice as many lineages as the capacity were not drained and written yet.
      */
     uint64_t lineages_refused;
+    /**
+     * Tokens of shared limits that were taken.
+     */
+    uint64_t tokens_taken;
+    /**
+     * Tokens that `keystile_keyring_rest` has returned.
+     */
+    uint64_t tokens_returned;
+    /**
+     * Tokens that were neither used nor returned, because more leases than 65,536 were to be.
+     */
+    uint64_t tokens_lost;
+    /**
+     * Checks that were refused by a shared limit's answer of shortly before.
+     */
+    uint64_t refused_from_memory;
+    /**
+     * Checks that were decided while tokens could not be taken.
+     */
+    uint64_t degraded;
 } keystile_keyring_stats;
 
 /**
@@ -1827,6 +1875,64 @@ typedef int32_t (*keystile_fetch)(void *context,
                                   struct keystile_fetched *out_found);
 
 /**
+ * What to take of a rate limit that is counted elsewhere.
+ */
+typedef struct keystile_token_request {
+    /**
+     * The key.
+     */
+    struct keystile_id key_id;
+    /**
+     * Its lineage, whose keys share one state of the limit.
+     */
+    struct keystile_id lineage;
+    /**
+     * The limit of the key.
+     */
+    struct keystile_rate_limit limit;
+    /**
+     * How many tokens to take, at least 1: more if the last ones were used up early.
+     */
+    uint32_t tokens;
+} keystile_token_request;
+
+/**
+ * What a `keystile_take` took. All fields are zero when it is called.
+ */
+typedef struct keystile_taken {
+    /**
+     * The size of this struct in the library that calls. A field beyond it must not be written.
+     */
+    size_t struct_size;
+    /**
+     * The state of the limit afterwards, by the clock of the limits.
+     */
+    uint64_t state;
+    /**
+     * The clock of the limits at that moment, in milliseconds since 1970.
+     */
+    uint64_t clock;
+    /**
+     * How many tokens were taken; 0 is a refusal.
+     */
+    uint32_t tokens;
+} keystile_taken;
+
+/**
+ * A function of the caller's that takes tokens of a limit for `keystile_keyring_decide_shared`.
+ *
+ * `context`: as it was passed there.
+ * `wanted`: what to take; only valid during the call.
+ * `out_taken`: receives what was taken.
+ *
+ * It returns `KEYSTILE_OK` if the limits have answered, also if they refuse, and anything else
+ * if they have not. It is called as a `keystile_fetch` is.
+ */
+typedef int32_t (*keystile_take)(void *context,
+                                 const struct keystile_token_request *wanted,
+                                 struct keystile_taken *out_taken);
+
+/**
  * How many times a key was used since the last drain.
  */
 typedef struct keystile_use {
@@ -1860,6 +1966,63 @@ typedef struct keystile_use {
      */
     uint64_t reach_millis;
 } keystile_use;
+
+/**
+ * What taking tokens came to.
+ */
+typedef struct keystile_grant {
+    /**
+     * `sizeof(keystile_grant)`.
+     */
+    size_t struct_size;
+    /**
+     * The state of the limit afterwards, by the clock of `now`: see `keystile_rate_state_move`.
+     */
+    uint64_t state;
+    /**
+     * By the clock of `now`: an instant from before the tokens were asked for.
+     */
+    uint64_t asked_at;
+    /**
+     * When they were taken, by the clock of the limits, in milliseconds since 1970.
+     */
+    uint64_t taken_at;
+    /**
+     * How many were taken; 0 is a refusal.
+     */
+    uint32_t tokens;
+    /**
+     * 1: they could not be taken, and all other fields are 0. The share of this process decides,
+     * see `lease_share`.
+     */
+    uint8_t degraded;
+} keystile_grant;
+
+/**
+ * Tokens that were taken and not used.
+ */
+typedef struct keystile_unused_tokens {
+    /**
+     * The lineage that they were taken for.
+     */
+    struct keystile_id lineage;
+    /**
+     * The limit that they were taken of.
+     */
+    struct keystile_rate_limit limit;
+    /**
+     * How many.
+     */
+    uint32_t tokens;
+    /**
+     * When they were taken, by the clock of the limits.
+     */
+    uint64_t taken_at;
+    /**
+     * Until how long after that the limits take them back, by their clock.
+     */
+    uint64_t within_millis;
+} keystile_unused_tokens;
 
 #ifdef __cplusplus
 extern "C" {
@@ -3315,10 +3478,11 @@ keystile_status keystile_keyring_new(const struct keystile_verifier *verifier,
  * `out_value`: receives, with `KEYSTILE_OK` only, the value that was admitted with the very
  * record that was judged; NULL if there is none, and with every other status. The caller gets its own reference, and
  * releases it once, on any thread. May be NULL: then the value is not handed out.
- * `out_ticket`: receives what to fetch, only with `KEYSTILE_NEEDS_RECORD`.
+ * `out_ticket`: receives what to fetch or to take, only with `KEYSTILE_NEEDS_RECORD` and
+ * `KEYSTILE_NEEDS_TOKENS`.
  *
- * Returns `KEYSTILE_OK`, a `KEYSTILE_DENIED_` status, `KEYSTILE_NEEDS_RECORD`, or an
- * error, which does not allow the request either.
+ * Returns `KEYSTILE_OK`, a `KEYSTILE_DENIED_` status, `KEYSTILE_NEEDS_RECORD`,
+ * `KEYSTILE_NEEDS_TOKENS`, or an error, which does not allow the request either.
  */
 KEYSTILE_MUST_USE
 keystile_status keystile_keyring_check(const struct keystile_keyring *keyring,
@@ -3482,6 +3646,28 @@ keystile_status keystile_keyring_decide(const struct keystile_keyring *keyring,
                                         struct keystile_decision *out_decision);
 
 /**
+ * As `keystile_keyring_decide`, by a keyring with `lease_millis`: tokens are taken by a function
+ * of the caller's too.
+ *
+ * `take`: is called only if a token is needed, at most 8 times.
+ * `context`: is passed to `fetch` and `take`; may be NULL.
+ *
+ * Returns as `keystile_keyring_decide`. While `take` does not answer, the share of this process
+ * decides, see `lease_share`; without one, the request is refused with
+ * `KEYSTILE_DENIED_STORE_UNAVAILABLE`. So it is by `keystile_keyring_decide`.
+ */
+KEYSTILE_MUST_USE
+keystile_status keystile_keyring_decide_shared(const struct keystile_keyring *keyring,
+                                               const char *key,
+                                               size_t key_len,
+                                               const struct keystile_request *request,
+                                               uint64_t now,
+                                               keystile_fetch fetch,
+                                               keystile_take take,
+                                               void *context,
+                                               struct keystile_decision *out_decision);
+
+/**
  * Drains the uses since the last call. Each is returned only once: call this every few
  * seconds, and once before the program ends; every key that was used since is named.
  *
@@ -3532,6 +3718,79 @@ keystile_status keystile_uses_at(const struct keystile_uses *uses,
  * Frees uses; NULL is allowed.
  */
 void keystile_uses_free(struct keystile_uses *uses);
+
+/**
+ * Reads what to take for a ticket that came with `KEYSTILE_NEEDS_TOKENS`.
+ *
+ * Returns `KEYSTILE_OK`, or `KEYSTILE_ERROR_ABSENT` if the ticket is one for a record.
+ */
+KEYSTILE_MUST_USE
+keystile_status keystile_ticket_tokens(const struct keystile_ticket *ticket,
+                                       struct keystile_token_request *out_tokens);
+
+/**
+ * Decides a check that needed tokens, with what was taken for it. The request itself has the
+ * first of them, and later requests of the key have the others.
+ *
+ * The request is judged again: if the key was changed meanwhile, this is a refusal or returns
+ * another ticket, and the tokens are kept for later requests or are to be given back. Give up
+ * after some rounds and refuse with `KEYSTILE_CAUSE_STORE_UNAVAILABLE`; never allow.
+ *
+ * `ticket`: from a check of the same key and request by this keyring, with
+ * `KEYSTILE_NEEDS_TOKENS`. May be the same struct as `out_ticket`.
+ * `key`, `key_len`, `request`, `now`, `out_decision`, `out_value`, `out_ticket`: as for
+ * `keystile_keyring_check`.
+ *
+ * Returns as `keystile_keyring_check`, `KEYSTILE_ERROR_ABSENT` for a ticket for a record,
+ * `KEYSTILE_ERROR_VALUE` for a grant that is degraded and has tokens, a state or times, and
+ * `KEYSTILE_ERROR_TIME`.
+ */
+KEYSTILE_MUST_USE
+keystile_status keystile_keyring_grant(const struct keystile_keyring *keyring,
+                                       const struct keystile_ticket *ticket,
+                                       const char *key,
+                                       size_t key_len,
+                                       const struct keystile_request *request,
+                                       const struct keystile_grant *grant,
+                                       uint64_t now,
+                                       struct keystile_decision *out_decision,
+                                       void **out_value,
+                                       struct keystile_ticket *out_ticket);
+
+/**
+ * Takes the tokens whose time is over, and those of keys that were evicted or have another limit
+ * now, each once and 1,024 entries at most: call it again if there are as many. Call it eight
+ * times in each length of a lease. Give them back to the limits, each at most once: do not
+ * repeat a call that failed.
+ *
+ * `now`: milliseconds since 1970; 0 takes all that are left, usable or not, before the
+ * program ends.
+ * `out_rest`: receives a handle; free it with `keystile_rest_free`.
+ *
+ * Returns `KEYSTILE_OK` or `KEYSTILE_ERROR_TIME`.
+ */
+KEYSTILE_MUST_USE
+keystile_status keystile_keyring_rest(const struct keystile_keyring *keyring,
+                                      uint64_t now,
+                                      struct keystile_rest **out_rest);
+
+/**
+ * Returns the number of entries; 0 for NULL.
+ */
+size_t keystile_rest_count(const struct keystile_rest *rest);
+
+/**
+ * Reads the tokens at an index. Returns `KEYSTILE_OK`, or `KEYSTILE_ERROR_INDEX` past the last.
+ */
+KEYSTILE_MUST_USE
+keystile_status keystile_rest_at(const struct keystile_rest *rest,
+                                 size_t index,
+                                 struct keystile_unused_tokens *out_unused);
+
+/**
+ * Frees what `keystile_keyring_rest` returned; NULL is allowed.
+ */
+void keystile_rest_free(struct keystile_rest *rest);
 
 /**
  * Creates the response to a refusal or, for an allowed request, the header fields to
