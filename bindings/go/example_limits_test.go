@@ -79,3 +79,34 @@ func ExampleLimits() {
 	// 1
 	// 0
 }
+
+// Two processes of a service count the limits of keys in the store that both use.
+func ExampleLeases() {
+	ctx, store := context.Background(), keystile.NewMemoryStore()
+	format := keystile.Must(keystile.StructuredFormat("acme"))
+	verifier := keystile.Must(keystile.NewVerifier(nil, format))
+	process := func() *keystile.Authenticator {
+		return keystile.Must(keystile.NewAuthenticator(store, verifier, keystile.Options{
+			Limits: keystile.NewStoredLimits(store),
+			Leases: keystile.Leases{Length: 500 * time.Millisecond, Processes: 2},
+		}))
+	}
+	one, other := process(), process()
+	defer one.Close(ctx)
+	defer other.Close(ctx)
+
+	daily := keystile.Must(keystile.NewRateLimit(1, 24*time.Hour))
+	issuer := &keystile.Issuer{Format: format}
+	issued := keystile.Must(one.Issue(ctx, issuer, keystile.IssueRequest{ClientName: "Acme", RateLimit: &daily}))
+	for _, process := range []*keystile.Authenticator{one, other} {
+		fmt.Println(process.Check(ctx, issued.Key.Expose(), keystile.Request{}))
+	}
+
+	// Leases without limits to take them of are refused.
+	_, err := keystile.NewAuthenticator(store, verifier, keystile.Options{Leases: keystile.Leases{Processes: 2}})
+	fmt.Println(errors.Is(err, keystile.ErrLimit))
+	// Output:
+	// allowed <nil>
+	// rate_limited <nil>
+	// true
+}
