@@ -85,7 +85,11 @@ func TestEveryVectorFileIsReplayed(t *testing.T) {
 	files := must[[]string](t)(filepath.Glob(filepath.Join(vectors, "*.json")))
 	var names []string
 	for _, file := range files {
-		names = append(names, strings.TrimSuffix(filepath.Base(file), ".json"))
+		name := strings.TrimSuffix(filepath.Base(file), ".json")
+		// Counted by the store or on a Redis server, by nothing that Go has.
+		if name != "shared_limits" {
+			names = append(names, name)
+		}
 	}
 	var tests []string
 	for name := range replays {

@@ -43,6 +43,7 @@ pub struct ActingStore<'s, S: ?Sized> {
     store: &'s S,
     by: &'s By,
     written: Option<Box<Named<'s>>>,
+    ended: Option<Box<Ended<'s>>>,
     once: Option<(&'s IssueOnce, UnixMillis)>,
 }
 
@@ -55,18 +56,26 @@ impl<S: ?Sized> fmt::Debug for ActingStore<'_, S> {
 
 /// Gets each key that was written.
 type Named<'s> = dyn Fn(&KeyId) + Send + Sync + 's;
+/// Is called after each batch.
+type Ended<'s> = dyn Fn() + Send + Sync + 's;
 
 /// Names the keys of a batch however its write ends: one that failed, or whose caller stopped
 /// waiting, may have happened.
 struct NamedOnDrop<'a> {
-    written: &'a Named<'a>,
+    written: Option<&'a Named<'a>>,
+    ended: Option<&'a Ended<'a>>,
     batch: &'a Batch,
 }
 
 impl Drop for NamedOnDrop<'_> {
     fn drop(&mut self) {
-        for (id, _) in self.batch.written() {
-            (self.written)(&id);
+        if let Some(written) = self.written {
+            for (id, _) in self.batch.written() {
+                written(&id);
+            }
+        }
+        if let Some(ended) = self.ended {
+            ended();
         }
     }
 }
@@ -77,6 +86,7 @@ impl<'s, S: Store + ?Sized> ActingStore<'s, S> {
             store,
             by,
             written: None,
+            ended: None,
             once: None,
         }
     }
@@ -97,6 +107,15 @@ impl<'s, S: Store + ?Sized> ActingStore<'s, S> {
     pub(crate) fn noting_writes(self, written: impl Fn(&KeyId) + Send + Sync + 's) -> Self {
         Self {
             written: Some(Box::new(written)),
+            ..self
+        }
+    }
+
+    /// The same store, which calls this after each batch that it has written, or may have.
+    #[cfg(feature = "authenticator")]
+    pub(crate) fn noting_batches(self, ended: impl Fn() + Send + Sync + 's) -> Self {
+        Self {
+            ended: Some(Box::new(ended)),
             ..self
         }
     }
@@ -131,10 +150,11 @@ impl<S: Store + ?Sized> Store for ActingStore<'_, S> {
     }
 
     async fn commit(&self, batch: &Batch) -> Result<(), StoreError> {
-        let _named = self
-            .written
-            .as_deref()
-            .map(|written| NamedOnDrop { written, batch });
+        let _named = NamedOnDrop {
+            written: self.written.as_deref(),
+            ended: self.ended.as_deref(),
+            batch,
+        };
         let mut batch = batch.clone().by(self.by);
         let (Some((request, now)), Some(new)) = (self.once, batch.inserts.first()) else {
             return self.store.commit(&batch).await;

@@ -45,6 +45,7 @@ use self::watch::Position;
 use crate::error::StoreError;
 use crate::issue_once::IssueOnce;
 use crate::store::Store;
+use crate::wake::Wakes;
 
 pub use self::answer::{Answer, Pending};
 pub use self::builder::AuthenticatorBuilder;
@@ -153,6 +154,8 @@ struct Shared<S> {
     store_timeout: Duration,
     clock: fn() -> Result<UnixMillis, Error>,
     stopped: AtomicBool,
+    /// Notifies other processes.
+    wakes: Wakes,
     handle: Handle,
     ended: CancellationToken,
     tasks: TaskTracker,

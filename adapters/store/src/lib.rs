@@ -137,6 +137,8 @@ mod template_keys;
 mod template_row;
 mod template_verbs;
 mod verbs;
+#[cfg(feature = "authenticator")]
+mod wake;
 
 pub use acting::ActingStore;
 #[cfg(any(feature = "sqlite", feature = "postgres"))]
@@ -208,6 +210,8 @@ pub use template::{
 pub use template_keys::TemplateKeys;
 pub use template_verbs::{add_template, change_template, find_template, remove_template};
 pub use verbs::{record, resume, revoke, save_issued, suspend};
+#[cfg(feature = "authenticator")]
+pub use wake::Wake;
 
 /// The example of the README, so that it compiles.
 #[cfg(all(doctest, feature = "authenticator"))]

@@ -27,6 +27,7 @@ use super::{Authenticator, Inner, Shared};
 use crate::error::StoreError;
 use crate::limits::Limits;
 use crate::store::Store;
+use crate::wake::{Wake, Wakes};
 
 /// The shortest time that can be set: a task must sleep.
 const TIME_MIN: Duration = Duration::from_millis(1);
@@ -84,6 +85,7 @@ pub struct AuthenticatorBuilder<S> {
     leases: Leases,
     limits_timeout: Duration,
     change_signal: Option<Arc<Notify>>,
+    wakes: Wakes,
     clock: fn() -> Result<UnixMillis, Error>,
     process: By,
 }
@@ -110,6 +112,7 @@ impl<S: Store + 'static> AuthenticatorBuilder<S> {
             leases: Leases::default(),
             limits_timeout: Duration::from_secs(1),
             change_signal: None,
+            wakes: Wakes::default(),
             clock: UnixMillis::now,
             process: By::keystile(),
         }
@@ -289,6 +292,13 @@ impl<S: Store + 'static> AuthenticatorBuilder<S> {
         self
     }
 
+    /// Notifies other processes after each change that this authenticator makes; they pass what
+    /// notifies them to [`change_signal`](Self::change_signal).
+    pub fn wakes(mut self, others: Arc<dyn Wake>) -> Self {
+        self.wakes = Wakes(Some(others));
+        self
+    }
+
     /// The authenticator, whose tasks run in the tokio runtime that this is called in. The
     /// runtime needs its timer.
     ///
@@ -333,6 +343,7 @@ impl<S: Store + 'static> AuthenticatorBuilder<S> {
             store_timeout: self.store_timeout,
             process: self.process,
             clock: self.clock,
+            wakes: self.wakes,
             stopped: false.into(),
             ended: ended.clone(),
             tasks: tasks.clone(),

@@ -344,6 +344,9 @@ impl<S: Store + 'static> Authenticator<S> {
         if let Some(once) = &self.once {
             store = store.once(&once.0, once.1);
         }
+        if let Some(wake) = &self.inner.shared.wakes.0 {
+            store = store.noting_batches(|| wake.wake());
+        }
         store.noting_writes(move |id| keyring.invalidate(id))
     }
 
