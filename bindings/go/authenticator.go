@@ -82,6 +82,8 @@ type parts struct {
 	maintenance  *maintenance
 	closed       atomic.Bool
 	position     position
+	// others notifies the other processes of changes; nil if nothing does.
+	others Wake
 	// changed is told that there are changes to read.
 	changed chan struct{}
 	stop    context.CancelFunc
@@ -120,6 +122,9 @@ func NewAuthenticator(store RecordFinder, verifier *Verifier, options Options) (
 	}
 	feed, follows := store.(EventSource)
 	follows = follows && options.PollInterval >= 0
+	if options.Wake != nil && !follows {
+		return nil, fmt.Errorf("%w: Wake needs an EventSource that is polled", ErrLimit)
+	}
 	lease, pollInterval, err := newLease(&options, follows)
 	if err != nil {
 		return nil, err
@@ -135,6 +140,7 @@ func NewAuthenticator(store RecordFinder, verifier *Verifier, options Options) (
 		lease:    lease,
 
 		lifetimes: options.Lifetimes,
+		others:    options.Wake,
 		changed:   make(chan struct{}, 1),
 	}
 	if shared.clock == nil {
@@ -165,7 +171,10 @@ func NewAuthenticator(store RecordFinder, verifier *Verifier, options Options) (
 	if follows {
 		shared.run(func() { shared.follow(feed, pollInterval) })
 		if listener, listens := store.(ChangeListener); listens {
-			shared.run(func() { shared.listen(listener) })
+			shared.run(func() { shared.listen(listener.Listen) })
+		}
+		if options.Wake != nil {
+			shared.run(func() { shared.listen(options.Wake.Listen) })
 		}
 	}
 	authenticator := &Authenticator{shared}

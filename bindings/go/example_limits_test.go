@@ -110,3 +110,31 @@ func ExampleLeases() {
 	// rate_limited <nil>
 	// true
 }
+
+// inProcess notifies authenticators of one process, as a test may.
+type inProcess struct{ announced }
+
+func (i inProcess) Changed() {
+	select {
+	case i.announcements <- struct{}{}:
+	default:
+	}
+}
+
+// What one authenticator changes, the other reads long before its next poll.
+func ExampleWake() {
+	ctx, store := context.Background(), keystile.NewMemoryStore()
+	format := keystile.Must(keystile.StructuredFormat("acme"))
+	verifier := keystile.Must(keystile.NewVerifier(nil, format))
+	var wake keystile.Wake = inProcess{announced{store, make(chan struct{}, 1)}}
+	keys := keystile.Must(keystile.NewAuthenticator(store, verifier, keystile.Options{Wake: wake}))
+	defer keys.Close(ctx)
+	issued := keystile.Must(keys.Issue(ctx, &keystile.Issuer{Format: format}, keystile.IssueRequest{ClientName: "Acme"}))
+	fmt.Println(keys.Check(ctx, issued.Key.Expose(), keystile.Request{}))
+
+	_, err := keystile.NewAuthenticator(store, verifier, keystile.Options{Wake: wake, PollInterval: -1})
+	fmt.Println(errors.Is(err, keystile.ErrLimit), "changes that are not followed need no Wake")
+	// Output:
+	// allowed <nil>
+	// true changes that are not followed need no Wake
+}

@@ -3,6 +3,8 @@ package keystile
 import (
 	"context"
 	"time"
+
+	"github.com/keystile/keystile/bindings/go/internal/capi"
 )
 
 // WithLeaseClock sets the clock of the revocation bound.
@@ -75,4 +77,9 @@ func RatesOf(m *MemoryLimits, lineage KeyID) (limits, lineages int) {
 		limits = len(*rates)
 	}
 	return limits, len(m.rates)
+}
+
+// QuotaOf returns what is left of a limit.
+func QuotaOf(l RateLimit, state RateState, now time.Time) Quota {
+	return Quota{capi.Quota{Limit: l.limit, State: uint64(state), Now: millisOf(now)}}
 }

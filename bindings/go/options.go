@@ -56,6 +56,10 @@ type Options struct {
 	// LimitsTimeout is how long a request waits for the Limits, by default 1 s. While they do not
 	// answer, one request at a time waits for them and the others do not.
 	LimitsTimeout time.Duration
+	// Wake notifies the processes of a service of changes, beside what the store does: this one's
+	// are notified to the others, and those of others are read at once. It needs an [EventSource]
+	// that is polled. By default there is none.
+	Wake Wake
 	// Lifetimes is how long keys may live that the methods of the authenticator issue, derive,
 	// rotate and change.
 	Lifetimes LifetimePolicy

@@ -107,7 +107,8 @@ func (f *fleet) process(leases keystile.Leases) *keystile.Authenticator {
 
 func (f *fleet) processWith(options keystile.Options) *keystile.Authenticator {
 	f.Helper()
-	options.Clock = f.clock.read
+	// No poll that invalidates what a test has cached.
+	options.Clock, options.PollInterval = f.clock.read, -1
 	if options.LimitsTimeout == 0 {
 		// Long beyond any test.
 		options.LimitsTimeout, options.StoreTimeout = time.Hour, time.Hour
