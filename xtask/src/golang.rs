@@ -17,7 +17,7 @@ const MODULE: &str = "bindings/go";
 /// A separate module, whose routers the main one must not make its users depend on.
 const ROUTERS: &str = "bindings/go/examples/routers";
 /// A separate module, so that the main one does not make its users depend on a client for Redis.
-pub(crate) const REDIS: &str = "bindings/go/keystileredis";
+const REDIS: &str = "bindings/go/keystileredis";
 /// The linter, run by its path, so that the module does not depend on it.
 const STATICCHECK: &str = "honnef.co/go/tools/cmd/staticcheck@v0.8.2";
 /// The targets of `go test -fuzz`, and the number of inputs for each.
