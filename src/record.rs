@@ -8,5 +8,7 @@ pub(crate) mod invisible;
 pub(crate) mod key_record;
 #[cfg(feature = "serde")]
 pub(crate) mod serde_form;
+#[cfg(feature = "serde")]
+pub(crate) mod serde_object;
 pub(crate) mod usage;
 pub(crate) mod within;

@@ -12,9 +12,10 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 /// The folders of the crates that are libraries for Rust.
-const CRATES: [&str; 5] = [
+const CRATES: [&str; 6] = [
     "src",
     "adapters/store/src",
+    "adapters/redis/src",
     "adapters/http/src",
     "adapters/tower/src",
     "adapters/serve/src",

@@ -12,7 +12,7 @@ import (
 // by fetches that began at this reading of the lease's clock, or later.
 func (a *Authenticator) fetchAndAdmit(ctx context.Context, key string, request Request, now, asOf, earliest uint64, needs capi.Status) (Decision, error) {
 	defer runtime.KeepAlive(a)
-	lookup, err := a.verifier.LookUp(key)
+	lookup, err := a.verifier.Lookup(key)
 	if err != nil {
 		return Refuse(CauseMalformed), nil
 	}

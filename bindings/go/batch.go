@@ -28,6 +28,10 @@ type Batch struct {
 	// Unchanged are keys that the batch relies on, and does not change: it is written only if
 	// their records still have these versions.
 	Unchanged []KeyVersion
+	// TemplateUnchanged is the version of a template that the batch relies on; nil if it relies on none.
+	// It is written only if this is still the version, and no one changes it before the batch is
+	// written: see [ErrTemplateChanged]. Only a [TemplateStore] writes such a batch.
+	TemplateUnchanged *TemplateVersion
 	// Derived are the keys that derive from lineages, as they must be when all of this is written.
 	Derived []DerivedState
 	// Events are those for the audit: at least one of each record, with its version.
@@ -124,6 +128,9 @@ func (b *Batch) Check() error {
 		if written.Version == 0 || written.Version > math.MaxInt64 {
 			return ErrOutOfRange
 		}
+	}
+	if template := b.TemplateUnchanged; template != nil && (template.Version == 0 || template.Version > math.MaxInt64) {
+		return ErrOutOfRange
 	}
 	if note := b.IssueRequest; note != nil && (note.Request.isUninitialized() || note.KeyID.IsZero()) {
 		return ErrRecord

@@ -39,7 +39,7 @@ func (a *Authenticator) ChangeDerived(ctx context.Context, id KeyID, change KeyC
 	if err := ofDerived.check(); err != nil {
 		return Outcome{}, err
 	}
-	outcome, _, err := a.change(ctx, id, change.Within(a.lifetimes), ofDerived, permit)
+	outcome, _, err := a.change(ctx, id, change.Within(a.lifetimes), ofDerived, nil, permit)
 	return outcome, err
 }
 
@@ -52,8 +52,9 @@ func (o OfDerived) check() error {
 	return ErrRecord
 }
 
-// change changes a key, and returns the other keys that were changed with it.
-func (a *Authenticator) change(ctx context.Context, id KeyID, change KeyChange, ofDerived OfDerived, permit func(before, after *Record) error) (Outcome, []KeyID, error) {
+// change changes a key, and returns the other keys that were changed with it. Unless template is nil,
+// it writes only as long as that is its version.
+func (a *Authenticator) change(ctx context.Context, id KeyID, change KeyChange, ofDerived OfDerived, template *TemplateVersion, permit func(before, after *Record) error) (Outcome, []KeyID, error) {
 	// However it ends: a change that failed may have been written.
 	defer a.Invalidate(id)
 	now := a.clock()
@@ -67,10 +68,11 @@ func (a *Authenticator) change(ctx context.Context, id KeyID, change KeyChange, 
 			a.InvalidateAt(id, outcome.Record.Version)
 			return outcome, nil, nil
 		}
+		batch.TemplateUnchanged = template
 		switch err := a.commit(ctx, batch); {
 		case err == nil:
 			return outcome, batch.othersThan(id), nil
-		case !errors.Is(err, ErrStale):
+		case !errors.Is(err, ErrStale), errors.Is(err, ErrTemplateChanged):
 			return Outcome{}, nil, err
 		}
 	}

@@ -38,7 +38,7 @@ func Check(ctx context.Context, store Store, verifier *Verifier, key string, req
 		decision, err := verifier.refusedBecause(err, key, now)
 		return Checked{Decision: decision}, err
 	}
-	lookup, err := verifier.LookUp(key)
+	lookup, err := verifier.Lookup(key)
 	if err != nil {
 		return Checked{Decision: Refuse(CauseMalformed)}, nil
 	}

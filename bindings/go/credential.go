@@ -141,6 +141,13 @@ func (r *CredentialExtractor) ExtractFrom(headers map[string][]string) (key stri
 	return key, Decision{}, true
 }
 
+func (r *CredentialExtractor) raw() *capi.Extractor {
+	if r == nil {
+		return nil
+	}
+	return r.extractor
+}
+
 func (r *CredentialExtractor) reads(name string) bool {
 	if r == nil {
 		return false

@@ -140,11 +140,11 @@ func ExampleLookup() {
 	format := keystile.Must(keystile.StructuredFormat("acme"))
 	verifier := keystile.Must(keystile.NewVerifier(nil, format))
 	change := keystile.Must((&keystile.Issuer{Format: format}).Issue(keystile.IssueRequest{ClientName: "Acme Ltd"}, now))
-	var lookup keystile.Lookup = keystile.Must(verifier.LookUp(change.Key.Expose()))
+	var lookup keystile.Lookup = keystile.Must(verifier.Lookup(change.Key.Expose()))
 	fmt.Println(lookup.KeyID == change.Record.ID, len(lookup.Digests))
 
 	// No store is asked for a text that is not a key.
-	_, err := verifier.LookUp("acme_invented")
+	_, err := verifier.Lookup("acme_invented")
 	fmt.Println(errors.Is(err, keystile.ErrInvalidKey))
 	// Output:
 	// true 0

@@ -138,7 +138,7 @@ func ExampleVerifier_Verify() {
 	change := keystile.Must((&keystile.Issuer{Format: format}).Issue(keystile.IssueRequest{ClientName: "Acme Ltd", Uses: keystile.Ptr(uint64(1))}, now))
 	verifier := keystile.Must(keystile.NewVerifier(nil, format))
 
-	lookup := keystile.Must(verifier.LookUp(change.Key.Expose()))
+	lookup := keystile.Must(verifier.Lookup(change.Key.Expose()))
 	fmt.Println(len(lookup.Digests), lookup.Digests[0].Equal(change.Record.Digest))
 	usage := keystile.UsageOf(change.Record)
 	for range 2 {

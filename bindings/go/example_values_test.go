@@ -157,6 +157,22 @@ func ExampleInspection() {
 	// wrong_length
 }
 
+func ExampleEndpointRules_NeverMatching() {
+	rules := keystile.Must(keystile.NewEndpointRules("ANY /api/data", "/api/users/:id", "GET /api/metrics/*"))
+	for _, found := range rules.NeverMatching() {
+		fmt.Printf("%s: %s; %s\n", found.Rule, found.Why.Message(), found.Why.Hint())
+	}
+	// They are legal, and grant nothing but what they say.
+	fmt.Println(rules.Allows("GET", "/api/data"), rules.Allows("GET", "/api/users/7"))
+	var parameter keystile.NeverMatching = rules.NeverMatching()[1]
+	fmt.Println(parameter.Why == keystile.NeverMatches(keystile.NeverMatchesParameter))
+	// Output:
+	// ANY /api/data: no client sends this method; leave the method out if the rule is for all methods
+	// /api/users/:id: a parameter of a router stands for itself here; write * in place of the parameter, for one whole segment
+	// false false
+	// true
+}
+
 func ExampleFinding() {
 	for _, finding := range []keystile.Finding{keystile.FindingWrongChecksum, keystile.FindingWrapped} {
 		fmt.Printf("%s: %s\n", finding, finding.Hint())

@@ -11,6 +11,10 @@ import (
 // more, everything is invalidated.
 const pagesMax = 16
 
+// pauseBetweenPolls is the least time between two polls, unless PollInterval is shorter. Any client
+// of a database may notify its listeners, so that many notifications must not be as many polls.
+const pauseBetweenPolls = 20 * time.Millisecond
+
 // follow polls for changes by other processes and invalidates their keys. When it has begun,
 // and after a restored backup, it invalidates all keys.
 func (p *parts) follow(feed EventSource, every time.Duration) {
@@ -97,7 +101,12 @@ func (p *parts) catchUp(feed EventSource, at *position) error {
 
 // untilNextPoll waits until the changes are to be read again, and reports whether they are.
 func (p *parts) untilNextPoll(every time.Duration) bool {
-	timer := time.NewTimer(every)
+	least := min(pauseBetweenPolls, every)
+	// Notifications that come meanwhile are kept, as one.
+	if !pause(p.stopped, least) {
+		return false
+	}
+	timer := time.NewTimer(every - least)
 	defer timer.Stop()
 	select {
 	case <-timer.C:

@@ -56,7 +56,7 @@ func FuzzParse(f *testing.F) {
 		text := string(bytes)
 		_, isStructured := structured.Parse(text)
 		_, isOpaque := opaque.Parse(text)
-		lookup, err := verifier.LookUp(text)
+		lookup, err := verifier.Lookup(text)
 		if (isStructured || isOpaque) != (err == nil) || (err == nil) != (!lookup.KeyID.IsZero() || len(lookup.Digests) > 0) {
 			t.Fatalf("%v, %v, %v", isStructured, isOpaque, err)
 		}

@@ -216,7 +216,7 @@ func (l *lease) addTo(stats *Stats) {
 func (a *Authenticator) revalidate(ctx context.Context, key string, request Request, now uint64) (Decision, error) {
 	earliest := a.lease.earliestFetch(a.lease.now())
 	asOf := a.ring.Stats().Invalidations
-	if _, err := a.verifier.LookUp(key); err != nil {
+	if _, err := a.verifier.Lookup(key); err != nil {
 		return Refuse(CauseMalformed), nil
 	}
 	a.lease.requestRead()

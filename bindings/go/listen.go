@@ -15,7 +15,8 @@ const listenPauseMin, listenPauseMax = 100 * time.Millisecond, 5 * time.Second
 const listenedMin = 5 * time.Second
 
 // ChangeListener is an [EventSource] that is told by its database that there are new events. An
-// [Authenticator] then reads them at once, and polls them as well: nothing depends on being told.
+// [Authenticator] then reads them at once, but not more often than every 20 ms, and polls them as
+// well: nothing depends on being told.
 // The store of keystilepgx is one.
 type ChangeListener interface {
 	// Listen calls changed as soon as it listens, and after each change, until the context ends

@@ -4,6 +4,12 @@ import "math"
 
 // commit writes a batch, after all of it was found to be possible.
 func (s *memoryState) commit(batch Batch) error {
+	if relied := batch.TemplateUnchanged; relied != nil {
+		stored := s.templates[relied.Name]
+		if stored == nil || stored.Version != relied.Version || !stored.CreatedAt.Equal(timeOf(millisOf(relied.CreatedAt))) {
+			return ErrTemplateChanged
+		}
+	}
 	staged := &stagedBatch{state: s, rowOf: map[KeyID]int{}, records: map[int]*Record{}}
 	if err := staged.stage(batch); err != nil {
 		return err

@@ -34,7 +34,7 @@ var zeroValues = []any{
 	keystile.Finding(0), keystile.FormerTemplate{}, keystile.HeaderField{}, keystile.Inspection{},
 	keystile.IssueRequest{}, keystile.Issuer{}, keystile.KeyChange{}, keystile.KeyFormat{}, keystile.KeyID{},
 	keystile.KeyStatus(""), keystile.KeyVersion{}, keystile.LifetimePolicy{}, keystile.Listed{}, keystile.ListedTemplates{},
-	keystile.Lookup{}, keystile.MemoryStore{}, keystile.Networks{}, keystile.NumberedEvent{}, keystile.OfDerived(""),
+	keystile.Lookup{}, keystile.MemoryStore{}, keystile.Networks{}, keystile.NeverMatches(0), keystile.NeverMatching{}, keystile.NumberedEvent{}, keystile.OfDerived(""),
 	keystile.Options{}, keystile.Outcome{}, keystile.Page{}, keystile.PathProfile(0), keystile.PepperRing{},
 	keystile.PermissionSet{}, keystile.Permit(nil), keystile.PlanAction(""), keystile.PlanItem{}, keystile.Quota{},
 	keystile.RateLimit{}, keystile.RateLimitFields(0), keystile.RateNote{}, keystile.RateState(0), keystile.Reach(0),
@@ -100,7 +100,9 @@ func TestNothingPanicsOnNothing(t *testing.T) {
 			method := pointer.Method(number)
 			for _, fill := range fillers(t) {
 				fill.call(kind.String()+"{}."+method.Name, reflect.New(kind).Method(number))
-				if _, hasValueReceiver := kind.MethodByName(method.Name); !hasValueReceiver {
+				// A nil pointer has no value to call a method of a value with, but it should have those of
+				// what it points to.
+				if _, isOfValue := kind.MethodByName(method.Name); !isOfValue || embedsPointer(kind) {
 					fill.call("(*"+kind.String()+")(nil)."+method.Name, reflect.Zero(pointer).Method(number))
 				}
 			}
@@ -126,6 +128,33 @@ func TestNothingPanicsOnNothing(t *testing.T) {
 		for _, fill := range fillers(t) {
 			fill.call(name, reflect.ValueOf(function))
 		}
+	}
+}
+
+func embedsPointer(kind reflect.Type) bool {
+	if kind.Kind() != reflect.Struct {
+		return false
+	}
+	for number := range kind.NumField() {
+		if field := kind.Field(number); field.Anonymous && field.Type.Kind() == reflect.Pointer {
+			return true
+		}
+	}
+	return false
+}
+
+// Delegation by hand forgets nothing.
+func TestTheStoreOfKeystilepgxHasEachMethodOfTheOther(t *testing.T) {
+	own, other := reflect.TypeFor[*keystilepgx.Store](), reflect.TypeFor[*keystilesql.Store]()
+	for number := range other.NumMethod() {
+		want := other.Method(number)
+		got, has := own.MethodByName(want.Name)
+		if !has || got.Type.NumIn() != want.Type.NumIn() || got.Type.NumOut() != want.Type.NumOut() {
+			t.Errorf("%s is not delegated", want.Name)
+		}
+	}
+	if own.NumMethod() != other.NumMethod()+1 {
+		t.Errorf("%d methods, not those of the other and Listen", own.NumMethod())
 	}
 }
 
@@ -157,6 +186,37 @@ func TestNoTypeEscapesTheTestOfNothing(t *testing.T) {
 	}
 	if found < 100 {
 		t.Errorf("found only %d", found)
+	}
+}
+
+// No one has to remember which of two such names is which.
+func TestNoTwoNamesDifferOnlyInCase(t *testing.T) {
+	found := 0
+	for _, folder := range []string{".", "keystilehttp", "keystilesql", "keystilepgx", "storetest"} {
+		names := map[string]string{}
+		for _, path := range must[[]string](t)(filepath.Glob(filepath.Join(folder, "*.go"))) {
+			if strings.HasSuffix(path, "_test.go") {
+				continue
+			}
+			source := must[[]byte](t)(os.ReadFile(path))
+			file := must[*ast.File](t)(parser.ParseFile(token.NewFileSet(), path, source, parser.SkipObjectResolution))
+			ast.Inspect(file, func(node ast.Node) bool {
+				name, isName := node.(*ast.Ident)
+				if !isName || !name.IsExported() {
+					return true
+				}
+				found++
+				folded := strings.ToLower(name.Name)
+				if other, isKnown := names[folded]; isKnown && other != name.Name {
+					t.Errorf("%s: %s and %s", path, other, name.Name)
+				}
+				names[folded] = name.Name
+				return true
+			})
+		}
+	}
+	if found < 1_000 {
+		t.Errorf("found only %d names", found)
 	}
 }
 

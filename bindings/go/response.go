@@ -42,6 +42,9 @@ type ResponsePolicy struct {
 	Status StatusPolicy
 	// RateLimitFields are the header fields about the rate limit; by default those of draft 6.
 	RateLimitFields RateLimitFields
+	// Extractor is the one that reads the keys: WWW-Authenticate of a 401 names its sources. If it
+	// is nil, it names the default ones.
+	Extractor *CredentialExtractor
 }
 
 // HeaderField is a field of a response; its name is in lower case.
@@ -67,7 +70,7 @@ func (d Decision) Respond(policy ResponsePolicy, now time.Time) Response {
 		// The most frequent case: no header field to add.
 		return Response{Status: 200}
 	}
-	raw, status := capi.Respond(&d.raw, uint32(policy.Status), uint32(policy.RateLimitFields), d.requirement.raw(), millisOf(now))
+	raw, status := capi.Respond(&d.raw, uint32(policy.Status), uint32(policy.RateLimitFields), d.requirement.raw(), policy.Extractor.raw(), millisOf(now))
 	if status != capi.OK || d.raw.Kind == 0 || (raw.Status < 400) != d.Allowed() {
 		return Response{Status: 500, Headers: []HeaderField{{"content-type", "application/json"},
 			{"cache-control", "no-store"}}, Body: `{"error":"Internal error","message":"The API key could not be checked.","code":"internal"}`}

@@ -138,11 +138,14 @@ type Store interface {
 	// key that was revoked and removed is never that of a live key again: a store refuses it with
 	// [ErrDuplicate], or stores the record as revoked.
 	//
-	// A store that is no [PortableStore] refuses a batch with batch.Imported, and one that is no
-	// [RequestStore] one with batch.IssueRequest: an [errors.ErrUnsupported]. If it only left them out, a
-	// key that was revoked elsewhere could be inserted, and a request be answered twice.
+	// A store that is no [PortableStore] refuses a batch with batch.Imported, one that is no
+	// [RequestStore] one with batch.IssueRequest, and one that is no [TemplateStore] one with
+	// batch.TemplateUnchanged: an [errors.ErrUnsupported]. If it only left them out, a key that was revoked
+	// elsewhere could be inserted, a request be answered twice, and rights be written that were taken back.
 	//
 	// If a record of batch.Unchanged has another version, a lineage of batch.TakeUses has fewer
 	// uses left, or other keys derive from a lineage of batch.Derived, it returns [ErrStale].
+	// If batch.TemplateUnchanged is not the version of its template, it returns [ErrTemplateChanged],
+	// whatever became of the records.
 	Commit(ctx context.Context, batch Batch) error
 }

@@ -53,6 +53,36 @@ type FormerTemplate struct {
 	Until time.Time
 }
 
+// ErrTemplateChanged means that a batch relies on a template, see [Batch.TemplateUnchanged], that was
+// changed or removed meanwhile. It is an [ErrStale], and to read the record again does not help.
+var ErrTemplateChanged error = templateChanged{}
+
+type templateChanged struct{}
+
+func (templateChanged) Error() string {
+	return "keystile: the template was changed or removed meanwhile"
+}
+
+// Is makes it an [ErrStale].
+func (templateChanged) Is(target error) bool { return target == ErrStale }
+
+// TemplateVersion is a version of a template.
+type TemplateVersion struct {
+	Name    string
+	Version uint64
+	// CreatedAt is when it was added: one that was removed and added again has the same versions.
+	CreatedAt time.Time
+}
+
+// Unchanged returns the version of the template as it was read, for [Batch.TemplateUnchanged]. It
+// returns nil for a preset, which never changes.
+func (t *StoredTemplate) Unchanged() *TemplateVersion {
+	if t == nil || t.Template == nil || t.Version == 0 {
+		return nil
+	}
+	return &TemplateVersion{t.Template.Name(), t.Version, t.CreatedAt}
+}
+
 // TemplateStore is a [RecordFinder] that keeps templates. The store of keystilesql is one.
 type TemplateStore interface {
 	// Template returns the template with this name, or nil and no error if there is none; a

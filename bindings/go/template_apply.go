@@ -49,9 +49,10 @@ const applyPassesMax = 16
 // Their lifetimes stay. [StoredTemplate] says which of them have no rights of their own.
 //
 // A key that cannot be changed stops nothing: it is in Failed. If the template is changed or removed
-// meanwhile, it stops with [ErrStale]: otherwise it would write rights that someone has taken back. It
-// stops too if the store fails or the context ends. The result then has what was done before: that
-// stays, and applying again goes on with what is left. It returns the errors of [FindTemplate], and
+// meanwhile, it stops with [ErrTemplateChanged], whose text says how many keys were changed before:
+// rights that someone has taken back are not written. It stops too if the store fails or the context
+// ends. The result then has what was done before: that stays, and applying again goes on with what is
+// left. It returns the errors of [FindTemplate], and
 // [ErrRecord] if the reason is not as [By] describes, or OfDerived is none of the constants.
 func (a *Authenticator) ApplyTemplate(ctx context.Context, name string, options ApplyOptions) (all Applied, err error) {
 	options.OfDerived = orDefault(options.OfDerived, RefuseDerived)
@@ -92,6 +93,9 @@ func (a *Authenticator) ApplyTemplate(ctx context.Context, name string, options 
 		if err != nil || options.DryRun || len(work.done.Changed) == 0 {
 			break
 		}
+	}
+	if errors.Is(err, ErrTemplateChanged) {
+		err = fmt.Errorf("%w; keys changed before: %d", ErrTemplateChanged, len(all.Changed))
 	}
 	return all, err
 }
@@ -149,6 +153,12 @@ func (w *applying) pass(ctx context.Context) error {
 		listed, err := w.parts.store.List(ctx, filter, page)
 		if err != nil {
 			return err
+		}
+		// Also if no key has to be written.
+		if !w.options.DryRun {
+			if err := w.isPresent(ctx); err != nil {
+				return err
+			}
 		}
 		for _, row := range listed.Damaged {
 			// Of a row that the caller may not change, it learns nothing.
@@ -212,14 +222,7 @@ func (w *applying) one(ctx context.Context, record *Record, now time.Time) error
 // write changes a key, unless it is not due any more.
 func (w *applying) write(ctx context.Context, id KeyID, issued time.Time) error {
 	change := KeyChange{Template: Set(w.template.Template)}.Within(w.parts.lifetimes)
-	// It is asked at each try: what someone has taken back meanwhile is not written again.
-	var stopped error
 	permit := func(before, _ *Record) error {
-		if !w.options.DryRun {
-			if stopped = w.isPresent(ctx); stopped != nil {
-				return stopped
-			}
-		}
 		name := w.template.Template.Name()
 		isDue := w.options.All || w.template.place(before, issued) != placeOwn
 		if before.ScopeType == nil || *before.ScopeType != name || !isDue || !w.permits(before, nil) {
@@ -235,11 +238,9 @@ func (w *applying) write(ctx context.Context, id KeyID, issued time.Time) error 
 		batch, outcome, err = w.parts.prepareChange(ctx, id, change, w.options.OfDerived, permit, w.parts.clock())
 		others = batch.othersThan(id)
 	} else {
-		outcome, others, err = w.parts.change(ctx, id, change, w.options.OfDerived, permit)
+		outcome, others, err = w.parts.change(ctx, id, change, w.options.OfDerived, w.template.Unchanged(), permit)
 	}
 	switch {
-	case stopped != nil:
-		return stopped
 	case err == nil:
 		if outcome.Changed {
 			w.done.Changed = append(w.done.Changed, id)
@@ -247,7 +248,7 @@ func (w *applying) write(ctx context.Context, id KeyID, issued time.Time) error 
 		}
 	// Not selected any more.
 	case errors.Is(err, ErrNotFound):
-	case ctx.Err() != nil || !isOfOneChange(err):
+	case ctx.Err() != nil || errors.Is(err, ErrTemplateChanged) || !isOfOneChange(err):
 		return err
 	default:
 		w.done.Failed = append(w.done.Failed, BulkFailure{id, err})
@@ -261,14 +262,14 @@ func isOfOneChange(err error) bool {
 	return isOfOneKey(err) || errors.As(err, &exceeding) || errors.Is(err, ErrExceedsSource) || errors.Is(err, ErrSourceNotLive)
 }
 
-// isPresent returns [ErrStale] unless the template is still as it was read.
+// isPresent returns [ErrTemplateChanged] unless the template is still as it was read.
 func (w *applying) isPresent(ctx context.Context) error {
 	present, err := w.find(ctx, w.template.Template.Name())
 	switch {
 	case err != nil && !errors.Is(err, ErrNoTemplate):
 		return err
 	case err != nil || present.Version != w.template.Version || !present.CreatedAt.Equal(w.template.CreatedAt):
-		return fmt.Errorf("keystile: the template was changed meanwhile: %w", ErrStale)
+		return ErrTemplateChanged
 	}
 	return nil
 }

@@ -113,6 +113,36 @@ func TestATemplateIsNotAppliedOverANewerOne(t *testing.T) {
 	own.has(key, "read")
 }
 
+// The template changes after the first key was written, and before the second one is: what was taken back
+// is not given, and the error says how many keys were changed.
+func TestAnApplyStopsWhenItsTemplateChanges(t *testing.T) {
+	ctx := context.Background()
+	for name, change := range map[string]func(*planned){
+		"changed": func(own *planned) { own.become() },
+		"removed": func(own *planned) {
+			if err := own.store.RemoveTemplate(ctx, "pro", nil); err != nil {
+				own.Error(err)
+			}
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			own := newPlanned(t)
+			first, second := own.issue(), own.issue()
+			own.become("read", "write", "more")
+			own.store.commit = func() { own.store.commit = func() { change(own) } }
+			applied, err := own.keys.ApplyTemplate(ctx, "pro", keystile.ApplyOptions{})
+			if !errors.Is(err, keystile.ErrTemplateChanged) || !errors.Is(err, keystile.ErrStale) || !strings.HasSuffix(err.Error(), "keys changed before: 1") {
+				t.Error(err)
+			}
+			if !slices.Equal(applied.Changed, []keystile.KeyID{first}) || len(applied.Failed) != 0 {
+				t.Errorf("%+v", applied)
+			}
+			own.has(first, "read write more")
+			own.has(second, "read write")
+		})
+	}
+}
+
 // Each key is counted once, also if the keys are gone through several times.
 func TestAnAppliedTemplateCountsEachKeyOnce(t *testing.T) {
 	ctx, own := context.Background(), newPlanned(t)

@@ -235,7 +235,7 @@ func lookups(t *testing.T) {
 	}) any {
 		ring := must[*keystile.PepperRing](t)(ringOf(t, input.Peppers))
 		verifier := must[*keystile.Verifier](t)(keystile.NewVerifier(ring, input.Format.made(t)))
-		lookup := must[keystile.Lookup](t)(verifier.LookUp(input.Text))
+		lookup := must[keystile.Lookup](t)(verifier.Lookup(input.Text))
 		digests := []string{}
 		for _, digest := range lookup.Digests {
 			digests = append(digests, digest.Text())

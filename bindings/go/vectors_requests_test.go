@@ -16,14 +16,27 @@ var requestsReplays = map[string]func(*testing.T){
 	"header_names": headerNames, "decisions": decisions, "explain": explanations, "responses": responses,
 }
 
+type rulesForm struct {
+	Defaults         bool
+	Headers, Schemes []string
+	Basic            bool
+	Formats          []formatForm
+}
+
+func (r *rulesForm) made(t *testing.T) *keystile.CredentialExtractor {
+	t.Helper()
+	var verifier *keystile.Verifier
+	if r.Formats != nil {
+		verifier = (&scene{Formats: r.Formats}).verifier(t)
+	}
+	return must[*keystile.CredentialExtractor](t)(keystile.NewCredentialExtractor(verifier, keystile.CredentialSources{
+		Headers: r.Headers, Schemes: r.Schemes, Basic: r.Basic, WithoutDefaults: !r.Defaults,
+	}))
+}
+
 func credentials(t *testing.T) {
 	replay(t, "credentials.json", func(t *testing.T, input struct {
-		Rules struct {
-			Defaults         bool
-			Headers, Schemes []string
-			Basic            bool
-			Formats          []formatForm
-		}
+		Rules   rulesForm
 		Headers []struct {
 			Name        string  `json:"name"`
 			Value       *string `json:"value"`
@@ -31,14 +44,7 @@ func credentials(t *testing.T) {
 			ValueRepeat *repeat `json:"value_repeat"`
 		}
 	}) any {
-		var verifier *keystile.Verifier
-		if forms := input.Rules.Formats; forms != nil {
-			verifier = (&scene{Formats: forms}).verifier(t)
-		}
-		extractor := must[*keystile.CredentialExtractor](t)(keystile.NewCredentialExtractor(verifier, keystile.CredentialSources{
-			Headers: input.Rules.Headers, Schemes: input.Rules.Schemes,
-			Basic: input.Rules.Basic, WithoutDefaults: !input.Rules.Defaults,
-		}))
+		extractor := input.Rules.made(t)
 		var fields []keystile.HeaderField
 		asMap := map[string][]string{}
 		for _, field := range input.Headers {
@@ -261,6 +267,7 @@ func responses(t *testing.T) {
 	replay(t, "responses.json", func(t *testing.T, input struct {
 		Policy string
 		Fields string
+		Rules  *rulesForm
 		Cause  *string
 		Scene  *scene
 	}) any {
@@ -268,6 +275,9 @@ func responses(t *testing.T) {
 			Status: map[string]keystile.StatusPolicy{"rfc9110": keystile.StatusRFC9110, "express": keystile.StatusExpress}[input.Policy],
 			RateLimitFields: map[string]keystile.RateLimitFields{"6": keystile.RateLimitFieldsDraft6, "7": keystile.RateLimitFieldsDraft7,
 				"8": keystile.RateLimitFieldsDraft8, "x": keystile.RateLimitFieldsX}[input.Fields],
+		}
+		if input.Rules != nil {
+			policy.Extractor = input.Rules.made(t)
 		}
 		var decision keystile.Decision
 		now := instant(1_790_000_000_000)

@@ -11,7 +11,7 @@ import (
 )
 
 var rightsReplays = map[string]func(*testing.T){
-	"permissions": permissions, "requirements": requirements, "endpoints": endpoints,
+	"permissions": permissions, "requirements": requirements, "endpoints": endpoints, "never_matching": neverMatching,
 	"paths": paths, "path_sweeps": pathSweeps, "networks": networks, "grants": grants,
 }
 
@@ -53,6 +53,19 @@ func endpoints(t *testing.T) {
 			return object{"allowed": nil, "error": kind(t, err)}
 		}
 		return object{"allowed": rules.Allows(input.Method, input.Path), "error": nil}
+	})
+}
+
+func neverMatching(t *testing.T) {
+	replay(t, "never_matching.json", func(t *testing.T, input struct{ Rules []string }) any {
+		found := []object{}
+		for _, one := range must[*keystile.EndpointRules](t)(keystile.NewEndpointRules(input.Rules...)).NeverMatching() {
+			if one.Why.Message() == "" || one.Why.Hint() == "" {
+				t.Error("a warning has texts for people")
+			}
+			found = append(found, object{"rule": one.Rule, "why": one.Why.String()})
+		}
+		return object{"never_matching": found}
 	})
 }
 

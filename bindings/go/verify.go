@@ -89,14 +89,14 @@ func NewVerifier(peppers *PepperRing, format *KeyFormat, others ...*KeyFormat) (
 // isUninitialized reports whether it was not made by [NewVerifier].
 func (v *Verifier) isUninitialized() bool { return v == nil || v.verifier == nil }
 
-// LookUp returns what to ask the store for, before [Verifier.Verify]; [ErrInvalidKey] if
+// Lookup returns what to ask the store for, before [Verifier.Verify]; [ErrInvalidKey] if
 // the text is not a key.
-func (v *Verifier) LookUp(key string) (Lookup, error) {
+func (v *Verifier) Lookup(key string) (Lookup, error) {
 	if v.isUninitialized() {
 		return Lookup{}, uninitialized("Verifier")
 	}
 	var raw capi.Lookup
-	if status := v.verifier.LookUp(key, &raw); status != capi.OK {
+	if status := v.verifier.Lookup(key, &raw); status != capi.OK {
 		return Lookup{}, failure(status)
 	}
 	lookup := Lookup{KeyID: KeyID{raw.KeyID}}

@@ -12,7 +12,7 @@ impl CredentialSources {
     ///
     /// It has a challenge for each scheme of `Authorization` that is read. If there is none, it
     /// names the headers for keys; if nothing is read at all, it is empty. [`respond`](crate::respond) does not know the sources, and
-    /// answers as for the default ones.
+    /// answers as for the default ones; [`Response::with_sources`](crate::Response::with_sources) names these.
     ///
     /// ```
     /// use keystile::{CredentialSources, DenialCode};

@@ -37,6 +37,36 @@ pub struct Response {
     /// A JSON object with `error`, `message` and `code`, and `missing` if permissions are
     /// missing.
     pub body: String,
+    code: DenialCode,
+}
+
+impl Response {
+    /// The same response, whose `www-authenticate` names these sources instead of the default
+    /// ones, if it has that field. If there is no source at all, it is not changed.
+    ///
+    /// ```
+    /// use keystile::{respond, Cause, CredentialSources, Denial, StatusPolicy};
+    /// let own = CredentialSources::none().with_header("X-Acme-Key")?;
+    /// let challenge = |denial| {
+    ///     let response = respond(&denial, StatusPolicy::Rfc9110, None).with_sources(&own);
+    ///     let mut fields = response.headers.into_iter();
+    ///     fields.find(|(name, _)| *name == "www-authenticate").map(|(_, value)| value)
+    /// };
+    /// let missing = challenge(Denial::new(Cause::MissingCredential));
+    /// assert_eq!(missing.as_deref(), Some(r#"ApiKey header="X-Acme-Key""#));
+    /// let unavailable = challenge(Denial::new(Cause::StoreUnavailable));
+    /// assert_eq!(unavailable, None, "only a 401 has it");
+    /// # Ok::<(), keystile::Error>(())
+    /// ```
+    #[must_use]
+    pub fn with_sources(mut self, sources: &CredentialSources) -> Self {
+        let mut fields = self.headers.iter_mut();
+        let challenge = fields.find(|(name, _)| *name == "www-authenticate");
+        if let Some((_, value)) = challenge.filter(|_| !sources.is_empty()) {
+            *value = sources.challenge(self.code);
+        }
+        self
+    }
 }
 
 /// The response to a denial.
@@ -105,6 +135,7 @@ pub fn respond(
         status,
         headers,
         body,
+        code,
     }
 }
 

@@ -8,6 +8,7 @@ use alloc::vec::Vec;
 use serde::{Deserialize, Deserializer, Serialize, Serializer, de::Error as _};
 
 use crate::lifecycle::rotation_policy::RotationPolicy;
+use crate::record::serde_object::object;
 use crate::time::Millis;
 
 #[derive(Serialize, Deserialize)]
@@ -35,7 +36,7 @@ impl Serialize for RotationPolicy {
 
 impl<'de> Deserialize<'de> for RotationPolicy {
     fn deserialize<D: Deserializer<'de>>(from: D) -> Result<Self, D::Error> {
-        let form = PolicyForm::deserialize(from)?;
+        let form: PolicyForm = object(from)?;
         Self::default()
             .with_max_age(form.max_age_ms)
             .and_then(|policy| policy.with_overlap(form.overlap_ms))

@@ -29,6 +29,15 @@ pub enum NeverMatches {
 }
 
 impl NeverMatches {
+    /// Why it matches nothing, in a few words.
+    #[must_use]
+    pub const fn message(self) -> &'static str {
+        match self {
+            Self::Method => "no client sends this method",
+            Self::Parameter => "a parameter of a router stands for itself here",
+        }
+    }
+
     /// What to write instead, in one sentence.
     #[must_use]
     pub const fn hint(self) -> &'static str {
@@ -41,10 +50,7 @@ impl NeverMatches {
 
 impl fmt::Display for NeverMatches {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match self {
-            Self::Method => "no client sends this method",
-            Self::Parameter => "a parameter of a router stands for itself here",
-        })
+        f.write_str(self.message())
     }
 }
 

@@ -1,6 +1,6 @@
 //! Serde forms of records and of the types in them, in the shapes of the SQL table.
 //!
-//! Reading is strict: a field that is unknown, duplicate or missing, or a value that its
+//! Reading is strict: a list in the place of an object, a field that is unknown, duplicate or missing, or a value that its
 //! constructor refuses, is an error, so that no restriction is lost.
 
 use alloc::borrow::Cow;
@@ -22,6 +22,7 @@ use crate::policy::requirement::Requirement;
 use crate::policy::template::ScopeTemplate;
 use crate::record::derived_from::DerivedFrom;
 use crate::record::key_record::{KeyRecord, PublicRecord, Status};
+use crate::record::serde_object::{object, optional_object};
 use crate::time::{Millis, UnixMillis};
 
 /// A type that is written as text and read by its constructor.
@@ -124,7 +125,7 @@ impl Serialize for RateLimit {
 
 impl<'de> Deserialize<'de> for RateLimit {
     fn deserialize<D: Deserializer<'de>>(from: D) -> Result<Self, D::Error> {
-        let form = LimitForm::deserialize(from)?;
+        let form: LimitForm = object(from)?;
         Self::with_burst(form.limit, form.window_ms, form.burst).map_err(D::Error::custom)
     }
 }
@@ -174,7 +175,11 @@ struct RecordForm<'r> {
     metadata: Option<Cow<'r, str>>,
     // The fields that not every record has are left out, and so are readable by a release
     // that does not know them.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[serde(
+        default,
+        deserialize_with = "optional_object",
+        skip_serializing_if = "Option::is_none"
+    )]
     derived_from: Option<DerivedFromForm>,
     created_at: UnixMillis,
     #[serde(deserialize_with = "present")]
@@ -184,6 +189,7 @@ struct RecordForm<'r> {
     /// If it is missing, it is the time from the beginning to the expiry.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     lifetime_ms: Option<Millis>,
+    #[serde(deserialize_with = "object")]
     status: StatusForm,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     suspended_with: Option<KeyId>,
@@ -307,7 +313,7 @@ impl Serialize for PublicRecord<'_> {
 
 impl<'de> Deserialize<'de> for KeyRecord {
     fn deserialize<D: Deserializer<'de>>(from: D) -> Result<Self, D::Error> {
-        let form = RecordForm::deserialize(from)?;
+        let form: RecordForm<'_> = object(from)?;
         let digest = form.digest.ok_or(D::Error::missing_field("digest"))?;
         form.into_record(digest).map_err(D::Error::custom)
     }
@@ -338,7 +344,7 @@ impl Serialize for ScopeTemplate {
 
 impl<'de> Deserialize<'de> for ScopeTemplate {
     fn deserialize<D: Deserializer<'de>>(from: D) -> Result<Self, D::Error> {
-        let form = TemplateForm::deserialize(from)?;
+        let form: TemplateForm = object(from)?;
         Ok(Self {
             name: form.name,
             permissions: form.permissions,

@@ -17,7 +17,7 @@ mod rights;
 use std::collections::{BTreeMap, BTreeSet};
 
 /// Every file that a module here replays; a new file must be added to both.
-const FILES: [&str; 29] = [
+const FILES: [&str; 30] = [
     "change.json",
     "checksums.json",
     "credential_sweeps.json",
@@ -37,6 +37,7 @@ const FILES: [&str; 29] = [
     "limits.json",
     "lookups.json",
     "networks.json",
+    "never_matching.json",
     "path_sweeps.json",
     "paths.json",
     "permissions.json",

@@ -37,8 +37,9 @@ pub(crate) use threads::{missing_source, run_threads as threads};
 
 const WARNINGS: [&str; 4] = ["-Wall", "-Wextra", "-Wpedantic", "-Werror"];
 /// Programs without arguments, each of which uses a part of the interface.
-const TOURS: [&str; 9] = [
+const TOURS: [&str; 10] = [
     "basics", "keyrings", "changes", "derived", "explain", "errors", "sizes", "names", "decide",
+    "tokens",
 ];
 const SOURCES: &str = "bindings/c/tests/c";
 /// The store for SQLite, which programs copy.
@@ -112,6 +113,8 @@ pub(crate) fn tests(workspace: &Workspace) -> TaskResult {
     for source in ["header", "basics"] {
         bench.compile("clang", "c2x", source, &[&format!("{source}.c")], &as_c23)?;
     }
+    let unload = bench.compile("gcc", "gnu99", "unload", &["unload.c"], &[])?;
+    run(workspace.command(&unload).arg(&bench.library.shared))?;
     let forks = bench.compile("gcc", "gnu99", "forks", &["forks.c"], &[])?;
     run(workspace.command(&forks).arg("200"))?;
     // The control, which has a lock and no guard, must be seen to hang.

@@ -23,6 +23,7 @@ mod packaging;
 mod postgres;
 mod publish;
 mod ratios;
+mod redis;
 mod report;
 mod reproducible;
 mod sbom;

@@ -3,7 +3,7 @@
 use std::path::Path;
 
 use crate::workspace::{Workspace, output, succeeds};
-use crate::{capi, golang, msrv, postgres, serve};
+use crate::{capi, golang, msrv, postgres, redis, serve};
 
 /// Something that a machine may lack.
 #[derive(Debug)]
@@ -16,6 +16,8 @@ pub(crate) enum Need {
     Program(&'static str, &'static str),
     /// The programs of PostgreSQL's server, in the search path or where Debian installs them.
     Postgres,
+    /// Redis's server and its sentinel.
+    Redis,
     /// The gateways that have an example.
     Gateways,
     /// A program that accepts `--version`, and how to install it.
@@ -51,6 +53,7 @@ impl Need {
                     .then(|| format!("`{program}` is not installed; try `apt install {package}`"))
             }
             Self::Postgres => postgres::missing(),
+            Self::Redis => redis::missing(),
             Self::Gateways => serve::missing_gateway(workspace),
             Self::Tool(program, install) => {
                 let found = succeeds(workspace.command(program).arg("--version"));

@@ -4,8 +4,8 @@ use crate::need::Need;
 use crate::tests_run::run_tests;
 use crate::workspace::{TaskResult, Workspace, run};
 use crate::{
-    book, capi, dependencies, fuzz, golang, msrv, no_std, openapi_client, postgres, publish, serve,
-    together,
+    book, capi, dependencies, fuzz, golang, msrv, no_std, openapi_client, postgres, publish, redis,
+    serve, together,
 };
 
 /// One check. If the machine lacks something that it needs, it is skipped and reported.
@@ -62,6 +62,7 @@ pub(crate) const STEPS: &[Step] = &[
                 cargo
                     .args(line.split_whitespace())
                     .envs(postgres::required())
+                    .envs(redis::required())
                     .envs(serve::required(workspace)),
             )
         },
@@ -81,6 +82,20 @@ pub(crate) const STEPS: &[Step] = &[
         needs: &[Need::Postgres],
         included_in: Some("tests"),
         run: postgres::tests,
+    },
+    Step {
+        name: "redis",
+        about: "limits that processes share, on Redis servers that are killed, paused and flushed",
+        needs: &[Need::Redis],
+        included_in: Some("tests"),
+        run: redis::tests,
+    },
+    Step {
+        name: "redis-cluster",
+        about: "the same limits on a Redis Cluster and with sentinels, while a server is killed",
+        needs: &[Need::Redis],
+        included_in: None,
+        run: redis::clusters,
     },
     Step {
         name: "gateways",

@@ -11,7 +11,8 @@ use keystile_http::KeyChecker;
 use keystile_store::{
     Answer, Authenticator, AuthenticatorStats, Batch, BulkEnded, Ended, EventFilter, Explained,
     Filter, IssueOnce, Listed, ListedEvents, OfDerived, Once, Outcome, Page, Pending,
-    Permit as SeenPermit, Reach, Selection, Store, StoreError, issue_once, record, would_change,
+    Permit as SeenPermit, Reach, Selection, Store, StoreError, StoredTemplate, issue_once, record,
+    would_change,
 };
 
 use crate::keys::NewKey;
@@ -89,6 +90,8 @@ pub(crate) trait Backend: TemplateBackend {
     fn acting_as(&self, by: By) -> Arc<dyn Backend>;
     /// The same keys, for a verb that issues a key for this request.
     fn once(&self, request: IssueOnce, now: UnixMillis) -> Arc<dyn Backend>;
+    /// The same keys, for what is written only as long as a template is this one.
+    fn relying_on(&self, template: &StoredTemplate) -> Arc<dyn Backend>;
     /// Runs such a verb, unless the request has its key already.
     fn issue_once<'a>(
         &'a self,
@@ -293,6 +296,10 @@ impl<S: Store + 'static> Backend for Authenticator<S> {
 
     fn once(&self, request: IssueOnce, now: UnixMillis) -> Arc<dyn Backend> {
         Arc::new(Self::once(self, request, now))
+    }
+
+    fn relying_on(&self, template: &StoredTemplate) -> Arc<dyn Backend> {
+        Arc::new(Self::relying_on(self, template))
     }
 
     fn issue_once<'a>(

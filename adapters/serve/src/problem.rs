@@ -24,6 +24,9 @@ pub(crate) struct Problem {
     missing: Vec<String>,
     #[serde(skip)]
     status: StatusCode,
+    /// Of a template that was changed meanwhile.
+    #[serde(skip)]
+    is_of_template: bool,
 }
 
 impl Problem {
@@ -39,11 +42,29 @@ impl Problem {
             code,
             missing: Vec::new(),
             status,
+            is_of_template: false,
         }
     }
 
     pub(crate) const fn status(&self) -> StatusCode {
         self.status
+    }
+
+    /// Whether a change of many keys ends with it: it says something about the others too.
+    pub(crate) fn ends_many(&self) -> bool {
+        self.is_of_template || self.status == StatusCode::SERVICE_UNAVAILABLE
+    }
+
+    /// The same after a call has changed so many keys, if these are worth nothing without the rest.
+    pub(crate) fn after_changes(self, count: usize) -> Option<Self> {
+        let keys = if count == 1 { "key" } else { "keys" };
+        self.is_of_template.then(|| Self {
+            message: format!(
+                "The template was modified concurrently, after this call had changed {count} {keys}; \
+                 start again from the first key."
+            ),
+            ..self
+        })
     }
 
     /// What was expected, for one key of many.
@@ -217,12 +238,15 @@ fn of_template(problem: &TemplateProblem) -> Problem {
                 ),
             )
         }
-        _ => Problem::new(
-            StatusCode::CONFLICT,
-            "Changed meanwhile",
-            "stale",
-            "The template was modified concurrently; try again.",
-        ),
+        _ => Problem {
+            is_of_template: true,
+            ..Problem::new(
+                StatusCode::CONFLICT,
+                "Changed meanwhile",
+                "stale",
+                "The template was modified concurrently; try again.",
+            )
+        },
     }
 }
 

@@ -15,6 +15,7 @@ use crate::portable::{Asked, Exported, Known, RemovedKeys};
 use crate::store::{SpendRequest, Store};
 use crate::stored_usage::{RateNote, StoredUsage};
 use crate::template::{ListedTemplates, StoredTemplate};
+use crate::template_version::TemplateVersion;
 
 /// A store whose writes are by one actor: each event that it writes says so, unless it names
 /// its actor itself. Reads are those of the store. [`Store::acting_as`] makes one.
@@ -45,6 +46,7 @@ pub struct ActingStore<'s, S: ?Sized> {
     written: Option<Box<Named<'s>>>,
     ended: Option<Box<Ended<'s>>>,
     once: Option<(&'s IssueOnce, UnixMillis)>,
+    template: Option<TemplateVersion>,
 }
 
 impl<S: ?Sized> fmt::Debug for ActingStore<'_, S> {
@@ -88,6 +90,7 @@ impl<'s, S: Store + ?Sized> ActingStore<'s, S> {
             written: None,
             ended: None,
             once: None,
+            template: None,
         }
     }
 
@@ -98,6 +101,17 @@ impl<'s, S: Store + ?Sized> ActingStore<'s, S> {
     pub fn once(self, request: &'s IssueOnce, now: UnixMillis) -> Self {
         Self {
             once: Some((request, now)),
+            ..self
+        }
+    }
+
+    /// The same store, for what depends on a template: it writes only as long as this is its
+    /// version, and otherwise fails with
+    /// [`TemplateProblem::Stale`](crate::TemplateProblem::Stale).
+    #[must_use]
+    pub fn relying_on(self, template: &StoredTemplate) -> Self {
+        Self {
+            template: TemplateVersion::of(template),
             ..self
         }
     }
@@ -156,6 +170,9 @@ impl<S: Store + ?Sized> Store for ActingStore<'_, S> {
             batch,
         };
         let mut batch = batch.clone().by(self.by);
+        if self.template.is_some() {
+            batch.template_unchanged.clone_from(&self.template);
+        }
         let (Some((request, now)), Some(new)) = (self.once, batch.inserts.first()) else {
             return self.store.commit(&batch).await;
         };

@@ -45,6 +45,7 @@ use self::watch::Position;
 use crate::error::StoreError;
 use crate::issue_once::IssueOnce;
 use crate::store::Store;
+use crate::template::StoredTemplate;
 use crate::wake::Wakes;
 
 pub use self::answer::{Answer, Pending};
@@ -123,6 +124,7 @@ pub struct Authenticator<S> {
     /// Who the verbs of this handle write as.
     by: Arc<By>,
     once: Option<Arc<(IssueOnce, UnixMillis)>>,
+    template: Option<Arc<StoredTemplate>>,
 }
 
 /// What ends with the last handle.
@@ -301,6 +303,7 @@ impl<S> Clone for Authenticator<S> {
             inner: Arc::clone(&self.inner),
             by: Arc::clone(&self.by),
             once: self.once.clone(),
+            template: self.template.clone(),
         }
     }
 }

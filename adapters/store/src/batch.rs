@@ -8,6 +8,7 @@ use crate::derived::DerivedState;
 use crate::error::StoreError;
 use crate::issue_once::IssueNote;
 use crate::portable::Imported;
+use crate::template_version::TemplateVersion;
 
 /// Changes that are written together or not at all.
 ///
@@ -51,6 +52,10 @@ pub struct Batch {
     /// Writes only if these records still have these versions: the batch relies on them, and
     /// changes none of them.
     pub unchanged: Vec<(KeyId, u64)>,
+    /// Writes only if this is still the version of the template, and no one changes it before the
+    /// batch is written. Otherwise the error is
+    /// [`TemplateProblem::Stale`](crate::TemplateProblem::Stale), whatever became of the keys.
+    pub template_unchanged: Option<TemplateVersion>,
     /// Writes only if these are then the keys that derive from a lineage.
     pub derived: Vec<DerivedState>,
     /// The events for the audit: at least one of each record, with its version.
@@ -146,6 +151,7 @@ impl Batch {
         }
         let versions = self.events.iter().filter_map(|event| event.version);
         let versions = versions.chain(self.written().map(|(_, version)| version));
+        let versions = versions.chain(self.template_unchanged.iter().map(|it| it.version));
         if versions
             .into_iter()
             .any(|version| !legal.contains(&version))

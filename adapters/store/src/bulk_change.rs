@@ -12,6 +12,7 @@ use crate::error::StoreError;
 use crate::filter::Filter;
 use crate::list::Page;
 use crate::store::Store;
+use crate::template_version::TemplateVersion;
 
 impl Selection {
     /// The keys of a page that can be changed: those that are active or suspended, have not ended,
@@ -93,6 +94,7 @@ impl Selection {
             requested,
             of_derived,
             now,
+            template: None,
             is_selected: |record: &KeyRecord| self.permit()(Ok(record)),
         }
     }
@@ -112,6 +114,8 @@ pub(crate) struct Asked<'a, F> {
     pub(crate) requested: &'a KeyChange,
     pub(crate) of_derived: OfDerived,
     pub(crate) now: UnixMillis,
+    /// The template that is applied: nothing is written once it is another one.
+    pub(crate) template: Option<TemplateVersion>,
     pub(crate) is_selected: F,
 }
 
@@ -133,7 +137,9 @@ impl<F: Fn(&KeyRecord) -> bool + Send + Sync> Asked<'_, F> {
         let mut all = BulkEnded::default();
         for key in keys {
             let (requested, rule) = (self.requested, self.of_derived);
-            let done = write_change(store, &key.id, requested, rule, self.now, self.permit()).await;
+            let (template, permit) = (self.template.as_ref(), self.permit());
+            let done =
+                write_change(store, &key.id, requested, rule, self.now, template, permit).await;
             if let Ok(done) = &done {
                 let changed = done.outcome.record().filter(|_| done.outcome.is_changed());
                 changed.into_iter().chain(&done.others).for_each(written);
@@ -159,7 +165,8 @@ impl<F: Fn(&KeyRecord) -> bool + Send + Sync> Asked<'_, F> {
 }
 
 impl BulkEnded {
-    /// Notes what became of a key that was to be changed. It breaks if the store is unavailable.
+    /// Notes what became of a key that was to be changed. It breaks if that says
+    /// something about the others too.
     fn add_change(&mut self, key: &KeyRecord, done: Result<Ended, StoreError>) -> ControlFlow<()> {
         match done {
             Ok(done) => {
@@ -170,7 +177,8 @@ impl BulkEnded {
             }
             // Not selected any more.
             Err(StoreError::NotFound) => {}
-            Err(error @ StoreError::Unavailable { .. }) => {
+            // What a template gives is not written any more once it was changed.
+            Err(error @ (StoreError::Unavailable { .. } | StoreError::Template(_))) => {
                 self.stopped_by = Some(error);
                 return ControlFlow::Break(());
             }

@@ -9,6 +9,7 @@ use crate::error::StoreError;
 use crate::family::{Family, exceeds, has_not_ended};
 use crate::outcome::Outcome;
 use crate::store::Store;
+use crate::template_version::TemplateVersion;
 use crate::verbs::{TRIES_MAX, record};
 
 /// Changes what a key may do, or whom it belongs to.
@@ -116,7 +117,7 @@ pub async fn change_derived<S: Store + ?Sized, E: From<StoreError>>(
     now: UnixMillis,
     permit: impl Fn(&KeyRecord, &KeyRecord) -> Result<(), E>,
 ) -> Result<Ended, E> {
-    let written = write_change(store, key_id, requested, of_derived, now, permit).await?;
+    let written = write_change(store, key_id, requested, of_derived, now, None, permit).await?;
     Ok(written.ended())
 }
 
@@ -154,20 +155,23 @@ impl Written {
     }
 }
 
+/// It writes only as long as `template` is the version of it.
 pub(crate) async fn write_change<S: Store + ?Sized, E: From<StoreError>>(
     store: &S,
     key_id: &KeyId,
     requested: &KeyChange,
     of_derived: OfDerived,
     now: UnixMillis,
+    template: Option<&TemplateVersion>,
     permit: impl Fn(&KeyRecord, &KeyRecord) -> Result<(), E>,
 ) -> Result<Written, E> {
     for _ in 0..TRIES_MAX {
-        let (batch, record) =
+        let (mut batch, record) =
             match prepared(store, key_id, requested, of_derived, now, &permit).await? {
                 Prepared::Nothing(found) => return Ok(Written::nothing(found)),
                 Prepared::Change(batch, record) => (batch, record),
             };
+        batch.template_unchanged = template.cloned();
         match store.commit(&batch).await {
             Ok(()) => return Ok(Written::of(*batch, record)),
             Err(StoreError::Stale) => {}

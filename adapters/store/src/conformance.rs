@@ -41,6 +41,7 @@ mod records;
 mod removal;
 mod replaced_rates;
 mod sorts;
+mod template_reliance;
 mod templates;
 mod usage;
 
@@ -199,6 +200,8 @@ suite! {
         a_template_is_removed
         templates_are_listed_by_name
         a_changed_template_reaches_its_keys;
+    template_reliance: a_batch_may_rely_on_a_template
+        no_batch_is_written_after_its_template_was_changed;
     audit: events_come_back_in_order
         events_of_one_key
         a_page_of_events_has_a_limit

@@ -136,6 +136,7 @@ mod template_keys;
 #[cfg(any(feature = "sqlite", feature = "postgres"))]
 mod template_row;
 mod template_verbs;
+mod template_version;
 mod verbs;
 #[cfg(feature = "authenticator")]
 mod wake;
@@ -209,6 +210,7 @@ pub use template::{
 };
 pub use template_keys::TemplateKeys;
 pub use template_verbs::{add_template, change_template, find_template, remove_template};
+pub use template_version::TemplateVersion;
 pub use verbs::{record, resume, revoke, save_issued, suspend};
 #[cfg(feature = "authenticator")]
 pub use wake::Wake;

@@ -191,16 +191,16 @@ impl Rest {
         }
     }
 
-    /// What a keyring has not used, taken back up to `within` after it was taken.
+    /// What a keyring has not used.
     #[cfg(feature = "authenticator")]
     #[must_use]
-    pub const fn of(unused: &keystile::UnusedTokens, within: Millis) -> Self {
+    pub const fn of(unused: &keystile::UnusedTokens) -> Self {
         Self {
             lineage: unused.lineage,
             limit: unused.limit,
             tokens: unused.tokens,
             taken_at: unused.taken_at,
-            within,
+            within: unused.within,
         }
     }
 

@@ -133,6 +133,10 @@ impl Store for MemoryStore {
         {
             return Err(StoreError::Stale);
         }
+        if let Some(relied_on) = &batch.template_unchanged {
+            let stored = state.templates.find(&relied_on.name);
+            relied_on.require(stored.map(|stored| (stored.version, stored.created_at)))?;
+        }
         let staged = state.stage(batch)?;
         state.check_reliance(batch, &staged)?;
         state.check_imported(batch)?;

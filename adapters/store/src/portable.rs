@@ -15,6 +15,8 @@ mod judge;
 #[cfg(feature = "portable")]
 mod line;
 #[cfg(feature = "portable")]
+mod object;
+#[cfg(feature = "portable")]
 mod problem;
 #[cfg(feature = "portable")]
 mod report;

@@ -174,7 +174,8 @@ impl Texts {
         }
     }
 
-    /// What a batch writes, in order. It does not check [`Batch::last_event`].
+    /// What a batch writes, in order. It does not check [`Batch::last_event`] and
+    /// [`Batch::template_unchanged`].
     pub(crate) fn of<S: Spelling>(
         &'static self,
         batch: &Batch,

@@ -159,6 +159,9 @@ pub trait Store: Send + Sync {
     /// fewer uses left, or other keys derive from a lineage of `batch.derived`, the result is
     /// [`StoreError::Stale`].
     ///
+    /// If `batch.template_unchanged` is not the version of its template, the result is
+    /// [`TemplateProblem::Stale`](crate::TemplateProblem::Stale), whatever became of the records.
+    ///
     /// If `batch.last_event` is set and another event was written since, the result is
     /// [`StoreError::Stale`]. Of concurrent batches with the same number, at most one is
     /// written.

@@ -1,6 +1,5 @@
 //! The keys of a template, and giving them its rights after it was changed.
 
-use core::slice;
 use std::collections::HashMap;
 
 use keystile::{KeyChange, KeyId, KeyRecord, UnixMillis};
@@ -14,6 +13,7 @@ use crate::list::{Cursor, Page};
 use crate::store::Store;
 use crate::template::{StoredTemplate, TemplateProblem};
 use crate::template_verbs::find_template;
+use crate::template_version::TemplateVersion;
 
 /// A page of the keys that were issued from a template and can be changed, by what a change of the
 /// template means for them.
@@ -197,8 +197,9 @@ impl TemplateKeys {
     /// limit, with an event each, as [`change_derived`](crate::change_derived) does. Its lifetime
     /// stays. A key that cannot be changed does not stop it: it is named in the result.
     ///
-    /// If the template was changed or removed meanwhile, it stops with [`TemplateProblem::Stale`]:
-    /// otherwise, it would write rights that someone has taken back.
+    /// If the template is changed or removed meanwhile, it stops with [`TemplateProblem::Stale`],
+    /// also if that happens while a key is written: rights that someone has taken back are not
+    /// written. The keys that were changed before are in the result, and stay as they are.
     pub async fn apply<S: Store + ?Sized>(
         &self,
         store: &S,
@@ -216,20 +217,16 @@ impl TemplateKeys {
         now: UnixMillis,
         written: &(dyn Fn(&KeyRecord) + Send + Sync),
     ) -> BulkEnded {
+        // Also if no key has to be written.
+        if let Err(error) = self.is_present(store).await {
+            return BulkEnded {
+                stopped_by: Some(error),
+                ..BulkEnded::default()
+            };
+        }
         let change = self.change();
         let asked = self.asked(&change, of_derived, now);
-        let mut all = BulkEnded::default();
-        for key in &self.due {
-            if let Err(error) = self.is_present(store).await {
-                all.stopped_by = Some(error);
-            } else {
-                all.extend(asked.write(store, slice::from_ref(key), written).await);
-            }
-            if all.stopped_by.is_some() {
-                break;
-            }
-        }
-        all
+        asked.write(store, &self.due, written).await
     }
 
     /// Whether the template is still as it was read.
@@ -268,6 +265,7 @@ impl TemplateKeys {
             requested,
             of_derived,
             now,
+            template: TemplateVersion::of(&self.template),
             is_selected: |record: &KeyRecord| self.is_due(record),
         }
     }

@@ -87,15 +87,26 @@ fn json<T: Serialize>(value: &T) -> Result<String, StoreError> {
 /// The template in a row. A value that cannot be read is an error, and never one that grants
 /// more.
 pub(crate) fn read<R: RowReader>(row: &R) -> Result<StoredTemplate, StoreError> {
-    let read = whole(row);
-    read.map_err(|error| match error {
+    whole(row).map_err(|error| damaged(row, error))
+}
+
+/// Its version, and when it was added.
+pub(crate) fn version<R: RowReader>(row: &R) -> Result<(u64, UnixMillis), StoreError> {
+    let version = row.required("version", row.count("version"));
+    let created_at = row.required("created_at", row.time("created_at"));
+    let read = version.and_then(|version| Ok((version, created_at?)));
+    read.map_err(|error| damaged(row, error))
+}
+
+fn damaged<R: RowReader>(row: &R, error: StoreError) -> StoreError {
+    match error {
         StoreError::Corrupt(damage) => {
             let name = row.named("name", TemplateName::new).ok().flatten();
             let damage = DamagedTemplate::new(name, damage.column, damage.expected);
             TemplateProblem::Damaged(damage).into()
         }
         other => other,
-    })
+    }
 }
 
 fn whole<R: RowReader>(row: &R) -> Result<StoredTemplate, StoreError> {

@@ -101,6 +101,8 @@ faults! {
     a_store_that_forgets_former_templates_fails: ForgetsFormerTemplates, "a changed template has";
     a_store_that_removes_any_template_fails: RemovesAnyTemplate, "a removal of a removed template";
     a_store_that_repeats_templates_fails: RepeatsTemplates, "each template once";
+    a_store_that_ignores_template_versions_fails: IgnoresTemplateVersions, "no such template";
+    a_store_that_compares_templates_too_soon_fails: ComparesTemplatesTooSoon, "after the template was changed";
     a_store_that_finds_no_usage_fails: FindsNoUsage, "a check does not fail: Stale";
 }
 
@@ -230,6 +232,8 @@ found! {
     a_template_is_removed: RemovesAnyTemplate;
     templates_are_listed_by_name: RepeatsTemplates;
     a_changed_template_reaches_its_keys: IgnoresLabels;
+    a_batch_may_rely_on_a_template: IgnoresTemplateVersions;
+    no_batch_is_written_after_its_template_was_changed: ComparesTemplatesTooSoon;
     events_come_back_in_order: ForgetsEvents;
     events_of_one_key: ForgetsEvents;
     a_page_of_events_has_a_limit: ForgetsEvents;

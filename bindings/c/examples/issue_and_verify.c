@@ -87,7 +87,7 @@ int main(void) {
     keystile_response *response = NULL;
     keystile_str body;
     must(keystile_respond(&decision, KEYSTILE_STATUS_POLICY_RFC9110,
-                          KEYSTILE_RATE_LIMIT_FIELDS_DRAFT6, write, now(), &response));
+                          KEYSTILE_RATE_LIMIT_FIELDS_DRAFT6, write, NULL, now(), &response));
     must(keystile_response_body(response, &body));
     printf("HTTP %u %.*s\n", keystile_response_status(response), (int)body.len, body.data);
 

@@ -199,7 +199,7 @@ static enum MHD_Result answer(void *context, struct MHD_Connection *connection, 
     keystile_status status = guard(service, connection, method, path, requirement, &decision);
     /* After a misuse no decision was written, so there is no response to it either. */
     if (keystile_respond(&decision, KEYSTILE_STATUS_POLICY_RFC9110,
-                          KEYSTILE_RATE_LIMIT_FIELDS_DRAFT6, requirement, now(),
+                          KEYSTILE_RATE_LIMIT_FIELDS_DRAFT6, requirement, service->extractor, now(),
                          &response) != KEYSTILE_OK) {
         return reply(connection, NULL, 500, "", 0);
     }

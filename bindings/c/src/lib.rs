@@ -54,6 +54,8 @@ pub mod requirement;
 
 pub mod endpoint;
 
+pub mod never_matches;
+
 pub mod network;
 
 pub mod limit;

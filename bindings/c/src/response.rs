@@ -5,6 +5,7 @@ use core::mem::MaybeUninit;
 use keystile::{Decision, RateLimitFields, ResponsePolicy, StatusPolicy, allowed_headers, respond};
 
 use crate::boundary::{guard, guard_or, non_null, release};
+use crate::credential::keystile_credential_extractor;
 use crate::decision::keystile_decision;
 use crate::requirement::keystile_requirement;
 use crate::status::keystile_status::{self, *};
@@ -60,6 +61,8 @@ pub struct keystile_response {
 /// `fields`: a `keystile_rate_limit_fields`.
 /// `requirement`: the one that the request was checked against, to name what is
 /// missing; may be NULL.
+/// `extractor`: the one that reads the key: `www-authenticate` of a 401 names its sources. With
+/// NULL it names the default ones.
 /// `now`: milliseconds since 1970.
 /// `out_response`: receives a handle; free it with `keystile_response_free`.
 ///
@@ -74,6 +77,7 @@ pub extern "C" fn keystile_respond(
     policy: u32,
     fields: u32,
     requirement: Option<&keystile_requirement>,
+    extractor: Option<&keystile_credential_extractor>,
     now: u64,
     out_response: Option<&mut MaybeUninit<Option<Box<keystile_response>>>>,
 ) -> keystile_status {
@@ -90,6 +94,10 @@ pub extern "C" fn keystile_respond(
             }
             Decision::Deny(denial) => {
                 let response = respond(&denial, policy, requirement);
+                let response = match extractor {
+                    Some(extractor) => response.with_sources(extractor.0.sources()),
+                    None => response,
+                };
                 keystile_response::of(response.status, response.headers, response.body)
             }
         };

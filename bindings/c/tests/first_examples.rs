@@ -35,6 +35,33 @@ fn the_guide_begins_with_the_programs_that_are_built() {
     assert!(read("examples/check.c").contains(check), "{check}");
 }
 
+/// What a program with other processes, plugins or another system must know, each with the words
+/// that it is found by.
+#[test]
+fn the_guide_answers_what_a_host_asks() {
+    let guide = read("README.md");
+    for topic in [
+        "**Other processes.**",
+        "in force\n  within about a second",
+        "by default 300 s",
+        "**Forks.**",
+        "KEYSTILE_ERROR_FORKED",
+        "**Loading and unloading.**",
+        "dlclose",
+        "**Signals.**",
+        "**Systems.**",
+        "older glibc, for musl and for arm64",
+        "no build for Windows",
+        "ldconfig ",
+        "as root; until then programs do not find the library",
+        "can use one file at the same time",
+    ] {
+        assert!(guide.contains(topic), "{topic}");
+    }
+    let header = read("include/keystile.h");
+    assert!(header.contains(" * Forks. Make a keyring in the process that uses it."));
+}
+
 #[test]
 fn a_check_takes_at_most_twelve_lines() {
     let program = read("examples/check.c");

@@ -41,7 +41,7 @@ import (
 // Options configure a [Guard]. The zero value of a field selects its default.
 type Options struct {
 	// Sources are the headers that the key is read from; by default X-API-Key and Authorization:
-	// Bearer. The query is never read.
+	// Bearer. The query is never read. WWW-Authenticate of a 401 names them.
 	Sources keystile.CredentialSources
 	// KeepCredential leaves the key in the headers that the handler gets. By default it gets a
 	// request without the fields that carried it.
@@ -334,7 +334,7 @@ func (g *Guard) logRefusal(r *http.Request, why slog.Attr) {
 }
 
 func (g *Guard) respond(decision *keystile.Decision) keystile.Response {
-	policy := keystile.ResponsePolicy{Status: g.options.StatusPolicy, RateLimitFields: g.options.RateLimitFields}
+	policy := keystile.ResponsePolicy{Status: g.options.StatusPolicy, RateLimitFields: g.options.RateLimitFields, Extractor: g.extractor}
 	return decision.Respond(policy, g.options.Clock())
 }
 

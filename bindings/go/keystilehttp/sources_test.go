@@ -48,6 +48,37 @@ func TestOnlyNamedSourcesAreRead(t *testing.T) {
 	}
 }
 
+// A client that followed another challenge would send its key where it is not read, and not taken
+// out of the request.
+func TestARefusalNamesTheSourcesOfTheGuard(t *testing.T) {
+	const invalid = `Bearer error="invalid_token"`
+	for _, one := range []struct {
+		sources          keystile.CredentialSources
+		missing, invalid string
+	}{
+		{keystile.CredentialSources{}, "Bearer", invalid},
+		{keystile.CredentialSources{Headers: []string{"X-Acme-Key"}, WithoutDefaults: true}, `ApiKey header="X-Acme-Key"`, `ApiKey header="X-Acme-Key"`},
+		{keystile.CredentialSources{Schemes: []string{"Token"}, WithoutDefaults: true}, "Token", "Token"},
+		{keystile.CredentialSources{Basic: true}, `Bearer, Basic realm="API key"`, invalid + `, Basic realm="API key"`},
+		{keystile.CredentialSources{WithoutDefaults: true}, "Bearer", ""},
+	} {
+		s := newService(t, keystilehttp.Options{Sources: one.sources}).start()
+		s.mux.Handle("GET /api/profile", s.guard.Handler(http.HandlerFunc(done)))
+		s.mux.Handle("GET /api/data", s.guard.Optional(s.guard.Require("read")(http.HandlerFunc(done))))
+		for _, path := range []string{"/api/profile", "/api/data"} {
+			response, _ := s.send("GET", path)
+			if challenge := response.Header.Get("WWW-Authenticate"); response.StatusCode != 401 || challenge != one.missing {
+				t.Errorf("%+v, %s: %d, %q", one.sources, path, response.StatusCode, challenge)
+			}
+		}
+		const typo = "acme_live_x"
+		response, _ := s.send("GET", "/api/profile", "X-API-Key", typo, "X-Acme-Key", typo, "Authorization", "Token "+typo)
+		if challenge := response.Header.Get("WWW-Authenticate"); one.invalid != "" && challenge != one.invalid {
+			t.Errorf("%+v: %q", one.sources, challenge)
+		}
+	}
+}
+
 func TestAnEncodedSlashIsDataWhereTheServiceSaysSo(t *testing.T) {
 	for profile, expected := range map[keystile.PathProfile]int{keystile.PathStrict: 403, keystile.PathEncodedSlashIsData: 200} {
 		s := newService(t, keystilehttp.Options{PathProfile: profile}).start()

@@ -31,11 +31,12 @@ const (
 )
 
 // Store is a [keystilesql.Store] in PostgreSQL that is also a [keystile.ChangeListener]. Only
-// [PostgreSQL] makes one: the methods of the zero value return [keystile.ErrUninitialized], and a nil
-// pointer has only Listen.
+// [PostgreSQL] makes one: the methods of the zero value and of a nil pointer return
+// [keystile.ErrUninitialized].
 type Store struct {
-	*keystilesql.Store
-	db *sql.DB
+	// Not embedded: a method of a nil pointer would panic before it is called.
+	tables *keystilesql.Store
+	db     *sql.DB
 }
 
 var (

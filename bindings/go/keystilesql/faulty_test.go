@@ -67,6 +67,56 @@ var derivedFaults = map[string]string{
 	"versions of derived keys are dropped": "a permit is asked about the state that is replaced",
 }
 
+// templateFaults are faults of relying on templates, which need a store that keeps them.
+var templateFaults = map[string]string{
+	"reliance on templates is dropped": "a batch may rely on a template",
+	"templates are compared before":    "no batch is written after its template was changed",
+	"the age of a template is ignored": "a batch may rely on a template",
+	"a changed template is only stale": "a batch may rely on a template",
+}
+
+// faultyTemplates is a store that keeps templates, with one fault.
+type faultyTemplates struct {
+	faulty
+	keystile.TemplateStore
+}
+
+func (f faultyTemplates) Find(ctx context.Context, lookup keystile.Lookup) (*keystile.Record, error) {
+	return f.faulty.Find(ctx, lookup)
+}
+
+func (f faultyTemplates) Commit(ctx context.Context, batch keystile.Batch) error {
+	relied := batch.TemplateUnchanged
+	if relied == nil {
+		return f.faulty.Commit(ctx, batch)
+	}
+	switch f.fault {
+	case "reliance on templates is dropped":
+		if batch.Check() == nil {
+			batch.TemplateUnchanged = nil
+		}
+	case "templates are compared before":
+		if err := batch.Check(); err != nil {
+			return err
+		}
+		stored, err := f.Template(ctx, relied.Name)
+		if err != nil || stored == nil || *stored.Unchanged() != *relied {
+			return errors.Join(err, keystile.ErrTemplateChanged)
+		}
+		batch.TemplateUnchanged = nil
+	case "the age of a template is ignored":
+		if stored, err := f.Template(ctx, relied.Name); err == nil && stored != nil {
+			batch.TemplateUnchanged = &keystile.TemplateVersion{Name: relied.Name, Version: relied.Version, CreatedAt: stored.CreatedAt}
+		}
+	case "a changed template is only stale":
+		if err := f.faulty.Commit(ctx, batch); !errors.Is(err, keystile.ErrTemplateChanged) {
+			return err
+		}
+		return keystile.ErrStale
+	}
+	return f.faulty.Commit(ctx, batch)
+}
+
 // faultyDerived is a store that finds derived keys, with one fault.
 type faultyDerived struct {
 	faulty
@@ -297,6 +347,9 @@ func TestOneFault(t *testing.T) {
 		if _, derives := derivedFaults[fault]; derives {
 			return faultyDerived{faulty{store, fault}, store}
 		}
+		if _, relies := templateFaults[fault]; relies {
+			return faultyTemplates{faulty{store, fault}, store}
+		}
 		// It does not find derived keys itself, so that all records are read.
 		return faulty{store, fault}
 	})
@@ -312,7 +365,7 @@ func TestTheSuiteFindsFaults(t *testing.T) {
 		out, err := run.CombinedOutput()
 		return string(out), err
 	}
-	for _, table := range []map[string]string{faults, derivedFaults} {
+	for _, table := range []map[string]string{faults, derivedFaults, templateFaults} {
 		for fault, finder := range table {
 			t.Run(fault, func(t *testing.T) {
 				t.Parallel()

@@ -137,6 +137,37 @@ func (s *Store) added(ctx context.Context, tx execer, read *keystile.StoredTempl
 	return " AND created_at = " + param + "::text", rows[0].values["created_at"], nil
 }
 
+// relyOnTemplate fails unless this is the version of the template, and locks its row until the
+// transaction ends: a change of the template waits for it.
+func (s *Store) relyOnTemplate(ctx context.Context, tx execer, relied *keystile.TemplateVersion) error {
+	if relied == nil {
+		return nil
+	}
+	// In PostgreSQL, others may rely on it at the same time.
+	lock := "WHERE name = $1::text FOR SHARE"
+	if s.dialect == &sqlite {
+		// A transaction that has read before it writes can fail.
+		lock = "WHERE name = $1::text"
+		if _, err := s.exec(ctx, tx, "UPDATE api_key_templates SET version = version WHERE name = $1::text", relied.Name); err != nil {
+			return err
+		}
+	}
+	rows, err := s.cells(ctx, tx, s.templates()+lock, relied.Name)
+	if err != nil {
+		return err
+	}
+	if len(rows) == 0 {
+		return keystile.ErrTemplateChanged
+	}
+	reader := reader{cells: &rows[0]}
+	version, created := reader.count("version"), reader.instant("created_at")
+	// What cannot be read is not what was read.
+	if version == nil || *version != relied.Version || created.UnixMilli() != relied.CreatedAt.UnixMilli() {
+		return keystile.ErrTemplateChanged
+	}
+	return nil
+}
+
 // RemoveTemplate removes a template.
 func (s *Store) RemoveTemplate(ctx context.Context, name string, only *keystile.StoredTemplate) error {
 	if err := s.made(); err != nil {

@@ -53,6 +53,9 @@ func (s *Store) CommitIn(ctx context.Context, tx *sql.Tx, batch keystile.Batch) 
 }
 
 func (s *Store) commit(ctx context.Context, tx execer, batch keystile.Batch) error {
+	if err := s.relyOnTemplate(ctx, tx, batch.TemplateUnchanged); err != nil {
+		return err
+	}
 	if err := s.holdDigests(ctx, tx, batch.Imported); err != nil {
 		return err
 	}

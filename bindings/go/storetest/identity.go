@@ -54,7 +54,7 @@ func opaqueKeys(s *suite) {
 
 	found := func(number int, ring *keystile.PepperRing) *keystile.Record {
 		format := keystile.Must(keystile.OpaqueFormat("dt"))
-		lookup := keystile.Must(keystile.Must(keystile.NewVerifier(ring, format)).LookUp(opaque(number)))
+		lookup := keystile.Must(keystile.Must(keystile.NewVerifier(ring, format)).Lookup(opaque(number)))
 		record, err := s.store.Find(ctx, lookup)
 		s.fine(err, "looking up digests does not fail")
 		return record

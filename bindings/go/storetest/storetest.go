@@ -21,7 +21,7 @@ import (
 // empty store each time. Some cases use one key from many goroutines: -race finds more.
 func Run(t *testing.T, open func(t *testing.T) keystile.Store) {
 	for _, group := range []map[string]func(*suite){
-		recordsCases, identityCases, changesCases, usageCases, limitsCases, replacedRatesCases, listsCases, filtersCases, sortsCases, auditCases, lifecycleCases, changeCases, relianceCases, derivedCases, derivedChangeCases, meanwhileCases, removalCases,
+		recordsCases, identityCases, changesCases, usageCases, limitsCases, replacedRatesCases, listsCases, filtersCases, sortsCases, auditCases, lifecycleCases, changeCases, relianceCases, templateRelianceCases, derivedCases, derivedChangeCases, meanwhileCases, removalCases,
 	} {
 		for name, act := range group {
 			t.Run(name, func(t *testing.T) { act(&suite{T: t, store: open(t)}) })

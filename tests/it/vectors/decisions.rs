@@ -4,15 +4,16 @@ use core::net::IpAddr;
 use std::collections::BTreeMap;
 
 use keystile::{
-    Allowed, Cause, Decision, Denial, Environment, KeyRecord, Millis, Quota, RateLimitFields,
-    RateState, Request, Requirement, ResponsePolicy, StatusPolicy, UnixMillis, Usage, Verifier,
-    allowed_headers, respond, verify,
+    Allowed, Cause, CredentialExtractor, CredentialSources, Decision, Denial, Environment,
+    KeyRecord, Millis, Quota, RateLimitFields, RateState, Request, Requirement, ResponsePolicy,
+    StatusPolicy, UnixMillis, Usage, Verifier, allowed_headers, respond, verify,
 };
 use serde::Deserialize;
 use serde_json::Value;
 
 use crate::vectors::case::replay;
 use crate::vectors::form::{Format, PepperForm, ring, snake, unhex};
+use crate::vectors::presented::Rules;
 
 /// Everything that a decision depends on.
 #[derive(Deserialize)]
@@ -211,6 +212,7 @@ fn decisions() {
 struct ResponseInput {
     policy: String,
     fields: String,
+    rules: Option<Rules>,
     cause: Option<String>,
     scene: Option<Scene>,
 }
@@ -270,7 +272,11 @@ fn responses() {
                 headers: fields(allowed_headers(allowed, form, input.scene.unwrap().now)),
                 ..Answer::default()
             },
-            Decision::Deny(denial) => answer(name, denial, policy, requirement),
+            Decision::Deny(denial) => {
+                let rules = input.rules.as_ref().map(Rules::made);
+                let sources = rules.as_ref().map(CredentialExtractor::sources);
+                answer(name, denial, policy, requirement, sources)
+            }
         }
     });
 }
@@ -280,8 +286,13 @@ fn answer(
     denial: &Denial,
     policy: ResponsePolicy,
     requirement: Option<&Requirement>,
+    sources: Option<&CredentialSources>,
 ) -> Answer {
     let response = respond(denial, policy, requirement);
+    let response = match sources {
+        Some(sources) => response.with_sources(sources),
+        None => response,
+    };
     let Value::Object(mut body) = serde_json::from_str(&response.body).unwrap() else {
         panic!("{name}: a body is an object");
     };

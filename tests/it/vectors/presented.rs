@@ -8,7 +8,7 @@ use crate::vectors::form::{Format, Repeat, bytes, hex, snake};
 
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
-struct Rules {
+pub(super) struct Rules {
     defaults: bool,
     headers: Vec<String>,
     schemes: Vec<String>,
@@ -17,7 +17,7 @@ struct Rules {
 }
 
 impl Rules {
-    fn made(&self) -> CredentialExtractor {
+    pub(super) fn made(&self) -> CredentialExtractor {
         let mut sources = match self.defaults {
             true => CredentialSources::new(),
             false => CredentialSources::none(),

@@ -3,12 +3,13 @@
 use core::net::IpAddr;
 
 use keystile::{
-    EndpointRules, Networks, PathProfile, PermissionSet, Requirement, is_canonical_path,
+    EndpointRules, Networks, NeverMatches, PathProfile, PermissionSet, Requirement,
+    is_canonical_path,
 };
 use serde::Deserialize;
 
 use crate::vectors::case::replay;
-use crate::vectors::form::{Repeat, bytes, error_of, hex};
+use crate::vectors::form::{Repeat, bytes, error_of, hex, snake};
 
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -68,6 +69,39 @@ fn requirements() {
                 .map(|asked| asked.is_satisfied_by(&granted)),
             missing: asked.as_ref().ok().map(missing),
             error: error_of(asked),
+        }
+    });
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct NeverInput {
+    rules: Vec<String>,
+}
+
+#[derive(Deserialize, PartialEq, Debug)]
+#[serde(deny_unknown_fields)]
+struct Never {
+    never_matching: Vec<Warning>,
+}
+
+#[derive(Deserialize, PartialEq, Debug)]
+#[serde(deny_unknown_fields)]
+struct Warning {
+    rule: String,
+    why: String,
+}
+
+#[test]
+fn never_matching() {
+    replay("never_matching.json", |_, input: NeverInput| {
+        let rules = EndpointRules::new(&input.rules).unwrap();
+        let warning = |(rule, why): (&str, NeverMatches)| Warning {
+            rule: rule.to_owned(),
+            why: snake(why),
+        };
+        Never {
+            never_matching: rules.never_matching().map(warning).collect(),
         }
     });
 }

@@ -6,7 +6,7 @@ use core::fmt::Write as _;
 use super::prototypes::{Function, Header, Parameter};
 
 /// The pointers that may be NULL, as the header documents.
-const OPTIONAL: [&str; 24] = [
+const OPTIONAL: [&str; 25] = [
     "out_error",
     "peppers",
     "options",
@@ -23,6 +23,7 @@ const OPTIONAL: [&str; 24] = [
     "keystile_keyring_decide_shared.context",
     "keystile_keyring_grant.out_value",
     "keystile_respond.requirement",
+    "keystile_respond.extractor",
     "keystile_template_new.endpoints",
     "keystile_template_new.rate_limit",
     "keystile_rotate.policy",

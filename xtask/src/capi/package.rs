@@ -37,44 +37,42 @@ fn is_there(file: &Path) -> TaskResult {
     }
 }
 
-/// As the README does it: the archive is named together with its folder, since the linker
-/// prefers the shared library if both are there.
+/// The lines of the README, as they are there: with the shared library, with the archive beside
+/// it, and as one file.
 fn by_pkg_config(workspace: &Workspace, folder: &Path, prefix: &Path) -> TaskResult {
-    let asked = |words: &[&str]| {
-        let mut asked = workspace.command("pkg-config");
-        asked.env("PKG_CONFIG_PATH", prefix.join("lib/pkgconfig"));
-        output(asked.args(words).arg("keystile"))
+    let readme = workspace.path("bindings/c/README.md");
+    let readme =
+        fs::read_to_string(&readme).map_err(|error| format!("{}: {error}", readme.display()))?;
+    let lines = compiler_lines(&readme);
+    let [shared, archive, one_file] = lines.as_slice() else {
+        return Err(format!(
+            "expected three lines that begin with `cc app.c`: {lines:?}"
+        ));
     };
-    let shared = asked(&["--cflags", "--libs"])?;
-    let libdir = asked(&["--variable=libdir"])?;
-    let archive = format!(
-        "{} -L{} -l:libkeystile.a {}",
-        asked(&["--cflags"])?,
-        libdir.trim(),
-        SYSTEM.join(" ")
-    );
-    let complete = asked(&["--static", "--cflags", "--libs"])?;
-    for (name, flags, extra) in [
-        ("by-shared", shared, &[][..]),
-        ("by-archive", archive, &[]),
-        // Without shared libraries the linker takes the archive, and what it needs is named.
-        ("by-static", complete, &["-static"]),
-    ] {
-        let program = folder.join(name);
-        run(workspace
-            .command("gcc")
-            .args(["-std=c99", "-o"])
-            .arg(&program)
-            .arg(format!("{OUTSIDE}/main.c"))
-            .args(extra)
-            .args(flags.split_whitespace()))?;
-        let mut program = workspace.command(&program.display().to_string());
-        if name == "by-shared" {
-            program.env("LD_LIBRARY_PATH", prefix.join("lib"));
+    let source = workspace.path(OUTSIDE).join("main.c");
+    fs::copy(&source, folder.join("app.c"))
+        .map_err(|error| format!("{}: {error}", source.display()))?;
+    let found = prefix.join("lib");
+    for (line, is_shared) in [(shared, true), (archive, false), (one_file, false)] {
+        let mut compiler = workspace.command("sh");
+        compiler
+            .current_dir(folder)
+            .args(["-e", "-c", line])
+            .env("PKG_CONFIG_PATH", found.join("pkgconfig"));
+        run(&mut compiler)?;
+        let mut program = workspace.command(&folder.join("app").display().to_string());
+        if is_shared {
+            program.env("LD_LIBRARY_PATH", &found);
         }
         run(&mut program)?;
     }
     Ok(())
+}
+
+/// The lines of a page that compile a program.
+fn compiler_lines(page: &str) -> Vec<&str> {
+    let quoted = page.split('`').filter(|text| text.starts_with("cc "));
+    quoted.filter(|text| text.contains(" app.c ")).collect()
 }
 
 fn by_cmake(workspace: &Workspace, folder: &Path, prefix: &Path) -> TaskResult {

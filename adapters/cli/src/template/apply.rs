@@ -4,7 +4,9 @@ use std::collections::HashSet;
 
 use clap::Args;
 use keystile::{TemplateName, UnixMillis};
-use keystile_store::{BulkEnded, OfDerived, Page, Store, TemplateKeys};
+use keystile_store::{
+    BulkEnded, OfDerived, Page, Store, StoreError, TemplateKeys, TemplateProblem,
+};
 use serde::Serialize;
 
 use super::{NAME, find};
@@ -175,6 +177,14 @@ fn show(
     let has_failed = !failed.is_empty();
     let exit = last.damage.report(config, io)?;
     match last.ended.stopped_by {
+        Some(StoreError::Template(TemplateProblem::Stale)) => {
+            let keys = if changed == 1 { "key was" } else { "keys were" };
+            let text = format!(
+                "the template was changed meanwhile, after {changed} {keys} changed: nothing more \
+                 was written; run it again"
+            );
+            Err(Failure::Message(text.into()))
+        }
         Some(error) => Err(error.into()),
         None if has_failed => Ok(Exit::Refused),
         None => Ok(exit),

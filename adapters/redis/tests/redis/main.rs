@@ -10,6 +10,8 @@
     reason = "what fails in a helper fails its test"
 )]
 
+#[cfg(all(feature = "cluster", feature = "sentinel"))]
+mod cluster;
 mod counting;
 mod entry;
 mod script;

@@ -15,12 +15,14 @@ use tempfile::TempDir;
 /// If it is set, a missing server is a failure and not a reason to skip.
 const REQUIRED: &str = "KEYSTILE_REQUIRE_REDIS";
 const PROGRAM: &str = "redis-server";
+const SENTINEL: &str = "redis-sentinel";
 
 /// A server on a free port of this machine, which keeps nothing on the disk.
 pub(crate) struct Server {
     pub(crate) folder: TempDir,
     pub(crate) port: u16,
     settings: Vec<String>,
+    is_sentinel: bool,
     running: Option<Running>,
 }
 
@@ -30,8 +32,23 @@ impl Server {
         Self::with(&[], &[])
     }
 
+    /// A sentinel that watches a master, and takes it for dead after a second.
+    #[cfg(all(feature = "cluster", feature = "sentinel"))]
+    pub(crate) fn sentinel(name: &str, master: u16) -> Option<Self> {
+        let lines = [
+            format!("sentinel monitor {name} 127.0.0.1 {master} 2"),
+            format!("sentinel down-after-milliseconds {name} 1000"),
+            format!("sentinel failover-timeout {name} 5000"),
+        ];
+        Self::started(true, &lines.each_ref().map(String::as_str), &[])
+    }
+
     /// One with more settings, each a line of its configuration, and with files in its folder.
     pub(crate) fn with(settings: &[&str], files: &[(&str, &str)]) -> Option<Self> {
+        Self::started(false, settings, files)
+    }
+
+    fn started(is_sentinel: bool, settings: &[&str], files: &[(&str, &str)]) -> Option<Self> {
         if !is_installed() {
             assert!(
                 std::env::var_os(REQUIRED).is_none(),
@@ -50,6 +67,7 @@ impl Server {
             folder,
             port: 0,
             settings: settings.iter().map(|line| (*line).to_owned()).collect(),
+            is_sentinel,
             running: None,
         };
         server.run();
@@ -66,9 +84,14 @@ impl Server {
             }
             let folder = self.folder.path().display();
             let mut text = format!(
-                "bind 127.0.0.1\nport {}\ndir {folder}\nunixsocket {folder}/socket\nsave \"\"\nappendonly no\nenable-debug-command local\nrepl-diskless-sync-delay 0\n",
+                "bind 127.0.0.1\nport {}\ndir {folder}\nunixsocket {folder}/socket\n",
                 self.port
             );
+            if !self.is_sentinel {
+                text.push_str(
+                    "save \"\"\nappendonly no\nenable-debug-command local\nrepl-diskless-sync-delay 0\n",
+                );
+            }
             for line in &self.settings {
                 let line = line.replace("FOLDER", &folder.to_string());
                 text.push_str(&line.replace("PORT", &self.port.to_string()));
@@ -77,7 +100,8 @@ impl Server {
             let file = self.folder.path().join("conf");
             fs::write(&file, text).unwrap();
             let log = self.folder.path().join("log");
-            let mut running = Running::start(PROGRAM, &file, &log);
+            let program = if self.is_sentinel { SENTINEL } else { PROGRAM };
+            let mut running = Running::start(program, &file, &log);
             // Another program may have taken the port meanwhile.
             while running.server.try_wait().unwrap().is_none() && Instant::now() < deadline {
                 if self.answers() {
@@ -100,7 +124,7 @@ impl Server {
             .arg("persistence")
             .query::<String>(&mut connection);
         // One with a password answers by an error.
-        info.map_or(true, |info| info.contains("loading:0"))
+        info.map_or(true, |info| self.is_sentinel || info.contains("loading:0"))
     }
 
     /// Kills it, as a power failure would.

@@ -6,7 +6,7 @@ use axum::Json;
 use axum::extract::State;
 use http::StatusCode;
 use keystile::{KeyChange, KeyId, KeyRecord, UnixMillis};
-use keystile_store::{OfDerived, StoreError, StoredTemplate, TemplateProblem};
+use keystile_store::OfDerived;
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
@@ -115,7 +115,6 @@ pub(crate) async fn change(
         of_derived: rule,
         now,
         dry_run: body.dry_run,
-        template: None,
         permit: &permit,
     };
     let mut changed = each.of(&*backend, &selection.keys).await;
@@ -141,8 +140,6 @@ pub(crate) struct Each<'a> {
     pub(crate) of_derived: OfDerived,
     pub(crate) now: UnixMillis,
     pub(crate) dry_run: bool,
-    /// The template that is applied: it must still be this one.
-    pub(crate) template: Option<&'a StoredTemplate>,
     /// Answers `not_found` for a key that is to be passed over.
     pub(crate) permit: &'a Permit<'a>,
 }
@@ -159,14 +156,10 @@ pub(crate) struct EachChanged {
 
 impl Each<'_> {
     /// Changes each key, or finds out whether it could be. It ends early if the store is
-    /// unavailable, or the template is another one by then.
+    /// unavailable, or the template that it relies on is another one by then.
     pub(crate) async fn of(&self, backend: &dyn Backend, keys: &[KeyRecord]) -> EachChanged {
         let mut all = EachChanged::default();
         for key in keys {
-            if let Err(problem) = self.require_template(backend).await {
-                all.stopped_by = Some(problem);
-                break;
-            }
             let (requested, rule, now) = (self.requested, self.of_derived, self.now);
             let changed = match self.dry_run {
                 true => backend.would_change(&key.id, requested, rule, now, self.permit),
@@ -179,7 +172,7 @@ impl Each<'_> {
                 }
                 Ok(_) => {}
                 Err(problem) if problem.status() == StatusCode::NOT_FOUND => {}
-                Err(problem) if problem.status() == StatusCode::SERVICE_UNAVAILABLE => {
+                Err(problem) if problem.ends_many() => {
                     all.stopped_by = Some(problem);
                     break;
                 }
@@ -193,20 +186,6 @@ impl Each<'_> {
     }
 }
 
-impl Each<'_> {
-    /// What was taken back by another change of the template is not written.
-    async fn require_template(&self, backend: &dyn Backend) -> Result<(), Problem> {
-        let Some(template) = self.template else {
-            return Ok(());
-        };
-        let now = backend.template(template.name()).await?;
-        if (now.version, now.created_at) == (template.version, template.created_at) {
-            return Ok(());
-        }
-        Err(StoreError::Template(TemplateProblem::Stale).into())
-    }
-}
-
 impl EachChanged {
     /// How many keys were changed with one that they derive from, without those of the call.
     pub(crate) fn derived_changed(&self) -> usize {
@@ -216,12 +195,17 @@ impl EachChanged {
     }
 
     /// Where the next call starts. If the store failed before the last key, that is after the last
-    /// one that was changed.
+    /// one that was changed. It fails if the template was changed, which all keys are due for again.
     pub(crate) fn next(&mut self, next: Option<String>) -> Result<Option<String>, Problem> {
-        match (self.stopped_by.take(), self.key_ids.last()) {
-            (None, _) => Ok(next),
-            (Some(_), Some(last)) => Ok(Some(last.clone())),
-            (Some(problem), None) => Err(problem),
+        let Some(problem) = self.stopped_by.take() else {
+            return Ok(next);
+        };
+        match self.key_ids.last() {
+            None => Err(problem),
+            Some(last) => match problem.after_changes(self.key_ids.len()) {
+                None => Ok(Some(last.clone())),
+                Some(problem) => Err(problem),
+            },
         }
     }
 }

@@ -81,14 +81,16 @@ pub(crate) struct Applied {
 ///
 /// Each key is changed as by `PATCH /v1/keys/{id}`, with an event, if it is within the caller's own
 /// before the change and after it. Each call looks at no more keys than `limit`: go on with `next`
-/// until it is null. If it is stopped, start again: keys that have the template's rights are passed
-/// over.
+/// until it is null. If the template is changed meanwhile, nothing more is written, and the answer is
+/// an error that says how many keys the call has changed before. After that, or if it is stopped
+/// otherwise, start again: keys that have the template's rights are passed over.
 #[utoipa::path(
     post, path = "/v1/templates/{name}/apply", tag = "templates", request_body = ApplyBody,
     params(("name" = String, Path, description = "The template's name")),
     responses(
         (status = 200, description = "What was changed", body = Applied),
         (status = 404, description = "There is none with this name", body = Problem),
+        (status = 409, description = "The template was changed meanwhile: `stale`", body = Problem),
         BadInput, Guarded,
     ),
     security(("key_header" = []), ("bearer" = [])),
@@ -129,10 +131,10 @@ pub(crate) async fn apply(
         of_derived: rule,
         now,
         dry_run: body.dry_run,
-        template: Some(&template),
         permit: &permit,
     };
-    let mut changed = each.of(&*backend, &keys.due).await;
+    let relying = backend.relying_on(&template);
+    let mut changed = each.of(&*relying, &keys.due).await;
     if !body.dry_run {
         let (count, by) = (changed.key_ids.len(), caller.id());
         let (template, failed) = (name.as_str(), changed.failed.len());

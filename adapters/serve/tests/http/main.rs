@@ -32,6 +32,6 @@ mod once;
 mod service;
 mod shapes;
 mod sources;
+mod stopped;
 mod templates;
-
 mod verify;

@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use keystile::{IssueRequest, KeyFormat, LifetimePolicy, PepperRing, StatusPolicy};
 use keystile_serve::{Service, Settings, first_admin_key};
-use keystile_store::{Authenticator, MemoryStore, StoreError};
+use keystile_store::{Authenticator, MemoryStore, Store, StoreError};
 use serde_json::Value;
 use tokio::sync::oneshot;
 use tokio::task::JoinHandle;
@@ -45,6 +45,16 @@ impl Running {
 
     async fn built(set: impl FnOnce(&mut Settings), lifetimes: LifetimePolicy) -> Self {
         let store = Arc::new(MemoryStore::new());
+        Self::over(Arc::clone(&store), store, set, lifetimes).await
+    }
+
+    /// The service over another store, which keeps its keys in this one.
+    pub(crate) async fn over<S: Store + 'static>(
+        store: Arc<MemoryStore>,
+        served: Arc<S>,
+        set: impl FnOnce(&mut Settings),
+        lifetimes: LifetimePolicy,
+    ) -> Self {
         let format = KeyFormat::structured("ks").unwrap();
         let none = PepperRing::none();
         let admin = first_admin_key(&*store, &format, &none, keys::now()).await;
@@ -52,11 +62,10 @@ impl Running {
         let keys = keys::of_every_kind(&*store).await;
         let mut settings = Settings::new().unwrap();
         set(&mut settings);
-        let authenticator =
-            Authenticator::builder(Arc::clone(&store), keys::verifier().with_format(format))
-                .lifetimes(lifetimes)
-                .build()
-                .unwrap();
+        let authenticator = Authenticator::builder(served, keys::verifier().with_format(format))
+            .lifetimes(lifetimes)
+            .build()
+            .unwrap();
         let service = Service::new(authenticator, settings);
         let document = service.document().unwrap();
         let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();

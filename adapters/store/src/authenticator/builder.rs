@@ -283,7 +283,8 @@ impl<S: Store + 'static> AuthenticatorBuilder<S> {
     }
 
     /// Reads the changes when this is notified, too: for a store that reports at once that
-    /// there are some. Use [`Notify::notify_one`], which is not lost if the reader is busy.
+    /// there are some. Use [`Notify::notify_one`], which is not lost if the reader is busy. Between
+    /// two reads are 20 ms or more, however often it is called.
     ///
     /// For a `PostgresStore`, this is what its `subscribe` returns:
     /// `.change_signal(store.subscribe())`. `Authenticator::open_postgres` sets it.
@@ -367,6 +368,7 @@ impl<S: Store + 'static> AuthenticatorBuilder<S> {
             }),
             by: Arc::default(),
             once: None,
+            template: None,
         })
     }
 }

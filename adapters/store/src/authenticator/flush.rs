@@ -189,3 +189,22 @@ impl<S: Store + 'static> Shared<S> {
         Ok(())
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn at_most_so_many_keys_wait() {
+        let pending = PendingUses::new(1);
+        let [one, other] = ["1000000000000001", "1000000000000002"];
+        let (one, other) = (one.parse().unwrap(), other.parse().unwrap());
+        let mut waiting = HashMap::new();
+        assert!(pending.has_room(&waiting, &one));
+        waiting.insert(one, ());
+        assert!(pending.has_room(&waiting, &one), "a later use of the same");
+        assert_eq!(pending.dropped(), 0);
+        assert!(!pending.has_room(&waiting, &other));
+        assert_eq!(pending.dropped(), 1);
+    }
+}

@@ -23,6 +23,9 @@ use crate::store::Store;
 const RETURNS: u32 = 8;
 /// The shortest time between two returns.
 const RETURN_PAUSE: Duration = Duration::from_millis(5);
+/// That without leases: a token is left only if the key was changed while it was taken, and the
+/// limits do not take it back.
+const NO_LEASE_PAUSE: Duration = Duration::from_secs(1);
 /// Rounds in which a request waits for tokens that another one takes.
 const SHARED_ROUNDS: u32 = 4;
 
@@ -178,11 +181,7 @@ impl Tokens {
         if unused.is_empty() || self.fails.load(Ordering::Relaxed) {
             return;
         }
-        let within = self.leases.within();
-        let rest: Vec<_> = unused
-            .iter()
-            .map(|unused| Rest::of(unused, within))
-            .collect();
+        let rest: Vec<_> = unused.iter().map(Rest::of).collect();
         let _ = timeout(self.patience, self.limits.give_back(&rest)).await;
     }
 
@@ -282,10 +281,13 @@ impl<S: Store + 'static> Shared<S> {
     pub(super) async fn give_back_tokens(self: Arc<Self>) {
         let Some(tokens) = &self.tokens else { return };
         let length = Duration::from_millis(tokens.leases.length().get());
-        let pause = length.checked_div(RETURNS).unwrap_or(length);
+        let pause = match length.checked_div(RETURNS) {
+            Some(part) if part > Duration::ZERO => part.max(RETURN_PAUSE),
+            _ => NO_LEASE_PAUSE,
+        };
         loop {
             tokio::select! {
-                () = sleep(pause.max(RETURN_PAUSE)) => {}
+                () = sleep(pause) => {}
                 () = self.ended.cancelled() => return,
             }
             // Without a clock the next time has to do.

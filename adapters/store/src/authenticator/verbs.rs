@@ -19,6 +19,7 @@ use crate::issue_once::IssueOnce;
 use crate::outcome::Outcome;
 use crate::rotate::rotate_all;
 use crate::store::Store;
+use crate::template::StoredTemplate;
 use crate::template_keys::TemplateKeys;
 use crate::template_verbs::find_template;
 use crate::verbs;
@@ -85,6 +86,17 @@ impl<S: Store + 'static> Authenticator<S> {
     pub fn once(&self, request: IssueOnce, now: UnixMillis) -> Self {
         Self {
             once: Some(Arc::new((request, now))),
+            ..self.clone()
+        }
+    }
+
+    /// A handle on the same keyring whose verbs depend on a template: they write only as long as
+    /// this is its version, and otherwise fail with
+    /// [`TemplateProblem::Stale`](crate::TemplateProblem::Stale).
+    #[must_use]
+    pub fn relying_on(&self, template: &StoredTemplate) -> Self {
+        Self {
+            template: Some(Arc::new(template.clone())),
             ..self.clone()
         }
     }
@@ -223,7 +235,8 @@ impl<S: Store + 'static> Authenticator<S> {
         let requested = requested.clone().within(self.lifetimes());
         let requested = requested.map_err(StoreError::from)?;
         let store = &self.acting_store();
-        let written = write_change(store, key_id, &requested, of_derived, now, permit).await?;
+        let written =
+            write_change(store, key_id, &requested, of_derived, now, None, permit).await?;
         for other in &written.others {
             self.keyring().invalidate_at(&other.id, other.version);
         }
@@ -343,6 +356,9 @@ impl<S: Store + 'static> Authenticator<S> {
         let mut store = self.store().acting_as(&self.by);
         if let Some(once) = &self.once {
             store = store.once(&once.0, once.1);
+        }
+        if let Some(template) = &self.template {
+            store = store.relying_on(template);
         }
         if let Some(wake) = &self.inner.shared.wakes.0 {
             store = store.noting_batches(|| wake.wake());

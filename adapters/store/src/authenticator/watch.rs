@@ -15,6 +15,10 @@ use crate::store::Store;
 /// Pages of events that are read in one go. If there are more, everything is invalidated.
 const PAGES_MAX: u32 = 16;
 
+/// The least time between two reads, unless the interval is shorter. Any client of a database may
+/// notify its listeners, so that many signals must not be as many reads.
+const PAUSE_BETWEEN_READS: Duration = Duration::from_millis(20);
+
 /// How far the events were read.
 #[derive(Default)]
 pub(super) struct Position(Mutex<Read>);
@@ -58,6 +62,7 @@ impl<S: Store + 'static> Shared<S> {
             Some(signal) => signal.notified().await,
             None => core::future::pending().await,
         };
+        let pause = PAUSE_BETWEEN_READS.min(every);
         loop {
             let mut read = self.position.read();
             let result = tokio::select! {
@@ -70,13 +75,18 @@ impl<S: Store + 'static> Shared<S> {
                 Err(_) => read.stale_since.or_else(|| Some(Instant::now())),
             };
             self.position.set(read);
+            // Signals that come meanwhile are kept, as one.
+            tokio::select! {
+                () = tokio::time::sleep(pause) => {}
+                () = self.ended.cancelled() => return,
+            }
             // While reads fail, requests do not make them more frequent.
             let requested = async || match read.stale_since {
                 None => self.read_changes.notified().await,
                 Some(_) => core::future::pending().await,
             };
             tokio::select! {
-                () = tokio::time::sleep(every) => {}
+                () = tokio::time::sleep(every.saturating_sub(pause)) => {}
                 () = signalled() => {}
                 () = requested() => {}
                 () = self.ended.cancelled() => return,

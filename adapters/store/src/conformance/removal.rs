@@ -131,6 +131,12 @@ pub(super) async fn an_expired_key_that_was_removed_can_be_inserted_again<S: Sto
     let found = find(&*store, &id(1)).await.unwrap();
     assert_eq!(found.status, Status::Active);
     assert!(found.version > 2, "after its removal: {}", found.version);
+    let events = all_events(&*store).await;
+    let mut of_key = events.iter().filter(|event| event.key_id == Some(id(1)));
+    assert!(
+        of_key.any(|event| event.version == Some(found.version)),
+        "who has read the removed key is told of its new version: {events:?}"
+    );
     let all = store
         .list(&Filter::default(), Page::first(9))
         .await

@@ -3,6 +3,7 @@
 use serde::{Deserialize, Serialize};
 
 use super::line::VERSION;
+use super::object::Object;
 
 /// The last line of an export: how many lines it has before this one. Without it, a file that
 /// was cut at the end of a line would look whole, and lack what a store remembers of removed
@@ -16,6 +17,7 @@ use super::line::VERSION;
 /// assert_eq!(text, r#"{"keystile_export":1,"end":{"keys":3,"removed_keys":1}}"#);
 /// assert_eq!(ExportEnd::parse(text.as_bytes()), Some(end));
 /// assert_eq!(ExportEnd::parse(br#"{"keystile_export":1,"end":{}}"#), None);
+/// assert_eq!(ExportEnd::parse(br#"{"keystile_export":1,"end":[3,1]}"#), None);
 /// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -27,11 +29,17 @@ pub struct ExportEnd {
     pub removed_keys: u64,
 }
 
-#[derive(Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
+#[derive(Serialize)]
 struct EndLine {
     keystile_export: u32,
     end: ExportEnd,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct ReadEnd {
+    keystile_export: u32,
+    end: Object<ExportEnd>,
 }
 
 /// More than the longest.
@@ -58,8 +66,8 @@ impl ExportEnd {
     #[must_use]
     pub fn parse(line: &[u8]) -> Option<Self> {
         let line = Some(line).filter(|line| line.len() <= BYTES_MAX)?;
-        let read: EndLine = serde_json::from_slice(line).ok()?;
-        (read.keystile_export == VERSION).then_some(read.end)
+        let Object(read): Object<ReadEnd> = serde_json::from_slice(line).ok()?;
+        (read.keystile_export == VERSION).then_some(read.end.0)
     }
 
     pub(super) const fn lines(self) -> u64 {

@@ -5,6 +5,7 @@ use std::borrow::Cow;
 use keystile::{KeyId, KeyRecord, PublicRecord, RateState, UnixMillis};
 use serde::{Deserialize, Serialize};
 
+use super::object::Object;
 use super::problem::{LineProblem, diagnose};
 use super::{DigestBytes, PortableKey, RemovedKey};
 
@@ -92,7 +93,7 @@ struct AnyLine<'l> {
     rate_state: Option<Cow<'l, str>>,
     former_digests: Option<Vec<String>>,
     #[serde(borrow)]
-    removed_key: Option<RemovedForm<'l>>,
+    removed_key: Option<Object<RemovedForm<'l>>>,
 }
 
 impl PortableKey {
@@ -143,7 +144,7 @@ impl PortableLine {
         if line.len() > LINE_BYTES_MAX {
             return Err(LineProblem::new("line", "must be at most 1 MiB long"));
         }
-        let Ok(any) = serde_json::from_slice::<AnyLine<'_>>(line) else {
+        let Ok(Object(any)) = serde_json::from_slice::<Object<AnyLine<'_>>>(line) else {
             return Err(diagnose(line));
         };
         if any.keystile_export != VERSION {
@@ -158,7 +159,7 @@ impl PortableLine {
                 ..
             } => key(record, &rate, former_digests).map(|key| Self::Key(Box::new(key))),
             AnyLine {
-                removed_key: Some(form),
+                removed_key: Some(Object(form)),
                 key: None,
                 rate_state: None,
                 former_digests: None,

@@ -6,6 +6,7 @@ use keystile::KeyRecord;
 use serde_json::{Map, Value};
 
 use super::line::{MEMBERS, RemovedForm, VERSION};
+use super::object::Object;
 
 /// Why a line is no key: the member, and what is expected of it. It repeats nothing of the line,
 /// which may have digests, or a key in a wrong place.
@@ -161,7 +162,7 @@ pub(super) fn diagnose(line: &[u8]) -> LineProblem {
     }
     let removed = members.get("removed_key").filter(|key| !key.is_null());
     if let Some(removed) = removed
-        && serde_json::from_value::<RemovedForm<'_>>(removed.clone()).is_err()
+        && serde_json::from_value::<Object<RemovedForm<'_>>>(removed.clone()).is_err()
     {
         let expected =
             "must have exactly key_id, version, revoked_at, revoke_reason, owner and digests";

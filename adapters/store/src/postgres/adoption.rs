@@ -372,3 +372,19 @@ pub(super) fn read(row: &Row) -> Result<(RowFacts, Result<KeyRecord, StoreError>
         Err(fault) => Err(fault),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn columns_are_added_unless_the_adoption_has_begun() {
+        for (tables, adds) in [(Tables::NotAdopted, true), (Tables::HalfAdopted, false)] {
+            let mut plan = AdoptionPlan::new(tables, AdoptOptions::default(), UnixMillis::MIN);
+            steps(&mut plan);
+            let mut steps = plan.steps.iter();
+            let has_columns = steps.any(|step| step.contains("columns and the triggers"));
+            assert_eq!(has_columns, adds, "{tables:?}: {:?}", plan.steps);
+        }
+    }
+}

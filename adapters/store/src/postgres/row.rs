@@ -84,6 +84,10 @@ pub(super) fn read_template(row: &Row) -> Result<StoredTemplate, Fault> {
     Ok(template_row::read(&PostgresRow::of(row)?)?)
 }
 
+pub(super) fn read_template_version(row: &Row) -> Result<(u64, UnixMillis), Fault> {
+    Ok(template_row::version(&PostgresRow::of(row)?)?)
+}
+
 pub(super) fn read_usage(row: &Row) -> Result<StoredUsage, Fault> {
     let clock = read_clock(row)?;
     let row = PostgresRow::of(row)?;

@@ -187,7 +187,8 @@ impl Batch {
     /// [`Statement`]. `PostgresStore` does the same, with one statement for many rows of a kind.
     ///
     /// Other processes are notified when the transaction commits.
-    /// [`last_event`](Self::last_event) is not among them.
+    /// [`last_event`](Self::last_event) and [`template_unchanged`](Self::template_unchanged) are not
+    /// among them.
     ///
     /// The statements of a batch with removed keys or former digests need the isolation level
     /// READ COMMITTED. The first of them waits for open transactions that have inserted a key or

@@ -1,16 +1,17 @@
 //! Templates in the table `api_key_templates`.
 
-use deadpool_postgres::Client;
+use deadpool_postgres::{Client, Transaction};
 use keystile::TemplateName;
 
 use super::fault::Fault;
 use super::read::{Params, all, limited, one};
-use super::row::read_template;
+use super::row::{read_template, read_template_version};
 use crate::columns::number;
 use crate::error::StoreError;
 use crate::instant;
 use crate::template::{ListedTemplates, StoredTemplate, TEMPLATES_PAGE_MAX, TemplateProblem};
 use crate::template_row::TemplateRow;
+use crate::template_version::TemplateVersion;
 
 const SELECT: &str = "SELECT 0::bigint AS row, name, permissions::text, \
      allowed_endpoints::text, rate_limit, NULL::bigint AS rate_limit_wide, rate_window_ms, \
@@ -48,6 +49,21 @@ pub(super) async fn list(
         listed.add(template.map_err(StoreError::from))?;
     }
     Ok(listed)
+}
+
+/// Fails if a batch relies on another version than that of the row, and locks the row until the
+/// transaction ends: a change of the template waits for it. Others may rely on it at the same time.
+pub(super) async fn require(
+    transaction: &Transaction<'_>,
+    relied_on: &TemplateVersion,
+) -> Result<(), Fault> {
+    let sql = "SELECT 0::bigint AS row, name, version, created_at FROM api_key_templates \
+         WHERE name = $1 FOR SHARE";
+    let statement = transaction.prepare_cached(sql).await?;
+    let name = relied_on.name.as_str();
+    let row = transaction.query_opt(&statement, &[&name]).await?;
+    let stored = row.as_ref().map(read_template_version).transpose()?;
+    Ok(relied_on.require(stored)?)
 }
 
 /// Each parameter is text, and cast to the type of its column. Instants are compared as they are

@@ -10,6 +10,7 @@ use super::fault::Fault;
 use super::read::Params;
 use super::row::{ARRIVAL, CLOCK, signed};
 use super::statements::{AddedRows, Step, steps};
+use super::templates;
 use super::timestamptz::Timestamptz;
 use crate::batch::Batch;
 use crate::error::StoreError;
@@ -32,6 +33,9 @@ pub(super) async fn commit(client: &mut Client, batch: &Batch) -> Result<(), Fau
     let transaction = client.transaction().await?;
     if let Some(expected) = batch.last_event {
         require_last_event(&transaction, expected).await?;
+    }
+    if let Some(relied_on) = &batch.template_unchanged {
+        templates::require(&transaction, relied_on).await?;
     }
     for step in steps(statements) {
         match step {

@@ -259,6 +259,18 @@ mod tests {
     }
 
     #[test]
+    fn the_file_of_another_program_stays_as_it_is() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("theirs.db");
+        let theirs = Connection::open(&path).unwrap();
+        theirs.execute("CREATE TABLE notes (text)", []).unwrap();
+        drop(theirs);
+        let before = std::fs::read(&path).unwrap();
+        drop(Connections::open(&path).unwrap());
+        assert!(std::fs::read(&path).unwrap() == before, "not even its mode");
+    }
+
+    #[test]
     fn durable_writes_are_synced_and_readers_cannot_write() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("keys.db");

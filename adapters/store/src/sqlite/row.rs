@@ -53,6 +53,10 @@ pub(super) fn read_template(row: &Row<'_>) -> Result<StoredTemplate, StoreError>
     template_row::read(&SqliteRow::of(row)?)
 }
 
+pub(super) fn read_template_version(row: &Row<'_>) -> Result<(u64, UnixMillis), StoreError> {
+    template_row::version(&SqliteRow::of(row)?)
+}
+
 pub(super) fn read_usage(row: &Row<'_>) -> Result<Usage, StoreError> {
     let row = SqliteRow::of(row)?;
     // Any 64 bits are a valid state of the limiter.

@@ -40,7 +40,8 @@ impl Batch {
     /// [`Statement`]. `SqliteStore` runs the same. Begin it with `BEGIN IMMEDIATE`: a
     /// transaction that has read before it writes can fail with `SQLITE_BUSY`.
     ///
-    /// [`last_event`](Self::last_event) is not among them.
+    /// [`last_event`](Self::last_event) and [`template_unchanged`](Self::template_unchanged) are not
+    /// among them.
     ///
     /// # Errors
     /// Those of a store for a batch that cannot be written: [`StoreError::Refused`],

@@ -6,11 +6,12 @@ use rusqlite::{Connection, params, params_from_iter};
 
 use super::fault::unavailable;
 use super::read::{concat_sql, limited, one, prepared};
-use super::row::{SqliteRow, read_template};
+use super::row::{SqliteRow, read_template, read_template_version};
 use crate::error::StoreError;
 use crate::row_reader::RowReader;
 use crate::template::{ListedTemplates, StoredTemplate, TEMPLATES_PAGE_MAX, TemplateProblem};
 use crate::template_row::TemplateRow;
+use crate::template_version::TemplateVersion;
 
 const SELECT: &str = "SELECT rowid AS row, name, permissions, allowed_endpoints, rate_limit, \
      rate_window_ms, rate_burst, lifetime_ms, former, version, created_at, changed_at \
@@ -70,6 +71,22 @@ fn created(
         Ok(_) | Err(StoreError::Corrupt(_)) => Err(TemplateProblem::Stale.into()),
         Err(error) => Err(error),
     }
+}
+
+/// Fails if a batch relies on another version than that of the row. No one can change it before the
+/// transaction ends, which is a writer.
+pub(super) fn require(
+    transaction: &Connection,
+    relied_on: &TemplateVersion,
+) -> Result<(), StoreError> {
+    let sql =
+        "SELECT rowid AS row, name, version, created_at FROM api_key_templates WHERE name = ?1";
+    let name = relied_on.name.as_str();
+    relied_on.require(one(
+        &mut prepared(transaction, sql)?,
+        [name],
+        read_template_version,
+    )?)
 }
 
 pub(super) fn save(connection: &Connection, template: &StoredTemplate) -> Result<(), StoreError> {

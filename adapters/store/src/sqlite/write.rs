@@ -8,6 +8,7 @@ use rusqlite::{
 
 use super::read::{last_event, one, prepared};
 use super::row::{read_time, read_usage, signed};
+use super::templates;
 use crate::batch::Batch;
 use crate::error::StoreError;
 use crate::instant;
@@ -23,6 +24,9 @@ pub(super) fn commit(connection: &mut Connection, batch: &Batch) -> Result<(), S
         && last_event(&transaction)? != expected
     {
         return Err(StoreError::Stale);
+    }
+    if let Some(relied_on) = &batch.template_unchanged {
+        templates::require(&transaction, relied_on)?;
     }
     for statement in statements {
         execute(&transaction, &statement)?;

@@ -9,7 +9,6 @@ use keystile_store::{
     Batch, Filter, PAGE_MAX, Page, Reach, Selection, SqliteStore, Store, prune_events, revoke,
     suspend,
 };
-use tokio::sync::Notify;
 
 use crate::scripted::{Scripted, Trouble, ask, at, code, has_begun, issued, over};
 
@@ -104,34 +103,6 @@ async fn a_second_rotation_elsewhere_ends_the_oldest_key_here_too() {
     assert_eq!(
         kinds,
         [EventKind::Issued, EventKind::Rotated, EventKind::Expired]
-    );
-}
-
-#[tokio::test(start_paused = true)]
-async fn who_is_woken_reads_at_once() {
-    let store = Scripted::new();
-    let key = issued(&*store).await;
-    let wake = Arc::new(Notify::new());
-    let authenticator = over(&store)
-        .poll_interval(Duration::from_hours(1))
-        .revocation_bound(Duration::from_hours(2))
-        .change_signal(Arc::clone(&wake))
-        .build()
-        .unwrap();
-    assert_eq!(code(&ask(&authenticator, &key).await), None);
-    tokio::time::sleep(SECOND).await;
-    suspend(&*store, &key.record.id, at(1)).await.unwrap();
-    tokio::time::sleep(SECOND).await;
-    assert_eq!(
-        code(&ask(&authenticator, &key).await),
-        None,
-        "the store has not notified it"
-    );
-    wake.notify_one();
-    tokio::time::sleep(Duration::from_millis(1)).await;
-    assert_eq!(
-        code(&ask(&authenticator, &key).await),
-        Some(DenialCode::KeySuspended)
     );
 }
 

@@ -22,6 +22,7 @@ mod lifecycle;
 mod limits;
 mod scripted;
 mod shared_limits;
+mod signals;
 mod try_check;
 mod uses;
 mod vectors;

@@ -320,6 +320,9 @@ impl World {
                 self.store.trouble(&what, &ids).await;
             }
             Step::Poll {} => {
+                // The pause after the read before.
+                tokio::time::advance(Duration::from_millis(20)).await;
+                idle().await;
                 self.processes[&1].signal.notify_one();
                 idle().await;
                 let age = self.process(1).stats().lease_age.as_millis();

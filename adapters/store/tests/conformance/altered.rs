@@ -6,7 +6,7 @@
 )]
 
 use keystile::{Event, EventKind, KeyId, Status, UnixMillis};
-use keystile_store::{Batch, Store, StoreError};
+use keystile_store::{Batch, Store, StoreError, TemplateProblem, TemplateVersion};
 
 use crate::fault::Fault;
 use crate::faulty::Faulty;
@@ -137,6 +137,19 @@ impl Faulty {
             Fault::IgnoresReliance => {
                 batch.unchanged.clear();
                 batch.derived.clear();
+            }
+            Fault::IgnoresTemplateVersions => batch.template_unchanged = None,
+            Fault::ComparesTemplatesTooSoon => {
+                batch.check()?;
+                if let Some(relied_on) = batch.template_unchanged.take() {
+                    let stored = self.sound.template(&relied_on.name).await?;
+                    if stored.as_ref().and_then(TemplateVersion::of) != Some(relied_on) {
+                        return Err(TemplateProblem::Stale.into());
+                    }
+                    for _ in 0..10 {
+                        tokio::task::yield_now().await;
+                    }
+                }
             }
             Fault::RefusesRevokedInserts => {
                 let mut inserts = batch.inserts.iter();

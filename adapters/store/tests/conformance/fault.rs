@@ -37,6 +37,10 @@ pub(crate) enum Fault {
     ForgetsRequests,
     /// Writes a second answer to a request.
     AnswersTwice,
+    /// Ignores which version of a template a batch relies on.
+    IgnoresTemplateVersions,
+    /// Compares the version of a template before the transaction that writes.
+    ComparesTemplatesTooSoon,
     /// Tells an import of no usage.
     KnowsNoUses,
     /// Accepts a change without an event.

@@ -16,6 +16,7 @@ pub(crate) fn cases() -> Vec<Value> {
     cases.counts();
     cases.removed();
     cases.no_objects();
+    cases.lists();
     let cases = cases.0.into_iter();
     let read = cases.map(|(name, text)| match PortableLine::parse(text.as_bytes()) {
         Ok(line) => json!({ "name": name, "line": text,
@@ -310,4 +311,79 @@ impl Cases {
         self.add("a-part", &text[..text.len() - 1]);
         self.add("half-a-pair-in-a-key", text.replace("Acme", "\\udc00"));
     }
+
+    /// A list in the place of an object, which has the values of its members in their order.
+    fn lists(&mut self) {
+        let values = |object: &Value, names: &[&str]| -> Value {
+            names.iter().map(|name| object[*name].clone()).collect()
+        };
+        let (whole, whole_removed) = (whole(), whole_removed());
+        let members = [
+            "keystile_export",
+            "key",
+            "rate_state",
+            "former_digests",
+            "removed_key",
+        ];
+        self.add("a-line-is-a-list", values(&whole, &members));
+        self.add("a-removed-line-is-a-list", values(&whole_removed, &members));
+        let mut line = whole.clone();
+        line["key"] = values(&whole["key"], &RECORD);
+        self.add("a-key-is-a-list", &line);
+        for (name, value) in [
+            ("rate_limit", json!([5, 1_000, 5])),
+            ("status", json!(["active"])),
+            (
+                "status",
+                json!(["revoked", 1_790_000_000_000_u64, "leaked"]),
+            ),
+            ("derived_from", json!([id(2).as_str(), id(2).as_str()])),
+        ] {
+            let mut line = whole.clone();
+            line["key"][name] = value;
+            let count = self.0.len();
+            self.add(format!("{name}-is-a-list-{count}"), line);
+        }
+        let mut line = whole_removed.clone();
+        let names = [
+            "key_id",
+            "version",
+            "revoked_at",
+            "revoke_reason",
+            "owner",
+            "digests",
+        ];
+        line["removed_key"] = values(&whole_removed["removed_key"], &names);
+        self.add("a-removed-key-is-a-list", line);
+    }
 }
+
+/// The fields of a record in their order.
+const RECORD: [&str; 26] = [
+    "id",
+    "digest",
+    "key_prefix",
+    "client_name",
+    "client_email",
+    "owner",
+    "environment",
+    "permissions",
+    "allowed_endpoints",
+    "allowed_networks",
+    "rate_limit",
+    "remaining_uses",
+    "scope_type",
+    "metadata",
+    "derived_from",
+    "created_at",
+    "last_used_at",
+    "expires_at",
+    "lifetime_ms",
+    "status",
+    "suspended_with",
+    "lineage",
+    "replaced_by",
+    "overlap_until",
+    "ends_at_first_use",
+    "version",
+];

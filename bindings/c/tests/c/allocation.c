@@ -77,7 +77,7 @@ static void tour(void) {
     EXPECT(KEYSTILE_DENIED_PERMISSION,
            keystile_keyring_admit(keyring, &ticket, key.data, key.len, &request, record, NULL, NULL, NOW,
                                   &decision, NULL, &ticket));
-    OK(keystile_respond(&decision, 0, 0, requirement, NOW, &response));
+    OK(keystile_respond(&decision, 0, 0, requirement, NULL, NOW, &response));
     OK(keystile_rotate(record, NULL, 0, NULL, format, NULL, NULL, 0, NOW, &rotated, NULL));
     OK(keystile_keyring_drain_uses(keyring, &uses));
     keystile_uses_free(uses);

@@ -60,12 +60,12 @@ static void decisions(const keystile_verifier *verifier, const keystile_change *
     keystile_str key, text, value;
     memset(&decision, 0, sizeof decision);
     /* No decision is a refusal, never an allow. */
-    OK(keystile_respond(&decision, 0, 0, NULL, NOW, &response));
+    OK(keystile_respond(&decision, 0, 0, NULL, NULL, NOW, &response));
     CHECK(keystile_response_status(response) == 503);
     keystile_response_free(response);
     response = NULL;
     decision.kind = 9;
-    EXPECT(KEYSTILE_ERROR_VALUE, keystile_respond(&decision, 0, 0, NULL, NOW, &response));
+    EXPECT(KEYSTILE_ERROR_VALUE, keystile_respond(&decision, 0, 0, NULL, NULL, NOW, &response));
     OK(keystile_change_key(change, &key));
     OK(keystile_requirement_parse(L("read"), &read, NULL));
     OK(keystile_requirement_parse(L("write AND read"), &write, NULL));
@@ -75,7 +75,7 @@ static void decisions(const keystile_verifier *verifier, const keystile_change *
     OK(keystile_verify(verifier, key.data, key.len, record, &request, &usage, NOW, &decision));
     CHECK(decision.kind == KEYSTILE_DECISION_ALLOWED);
     CHECK(memcmp(decision.key_id.text, parts_of(record).id.text, 17) == 0);
-    OK(keystile_respond(&decision, KEYSTILE_STATUS_POLICY_RFC9110, 0, NULL, NOW, &response));
+    OK(keystile_respond(&decision, KEYSTILE_STATUS_POLICY_RFC9110, 0, NULL, NULL, NOW, &response));
     CHECK(keystile_response_status(response) == 200);
     OK(keystile_response_header_at(response, 0, &text, &value));
     CHECK(is_text(text, "ratelimit-limit") && is_text(value, "3"));
@@ -87,7 +87,7 @@ static void decisions(const keystile_verifier *verifier, const keystile_change *
     OK(keystile_decision_missing_at(&decision, write, 0, &text));
     CHECK(is_text(text, "write"));
     EXPECT(KEYSTILE_ERROR_INDEX, keystile_decision_missing_at(&decision, write, 1, &text));
-    OK(keystile_respond(&decision, KEYSTILE_STATUS_POLICY_RFC9110, 0, write, NOW, &response));
+    OK(keystile_respond(&decision, KEYSTILE_STATUS_POLICY_RFC9110, 0, write, NULL, NOW, &response));
     CHECK(keystile_response_status(response) == 403);
     OK(keystile_response_body(response, &text));
     CHECK(text.len > 2 && text.data[0] == '{');

@@ -228,7 +228,7 @@ static void nothing_is_left_of_an_earlier_call(const keystile_verifier *verifier
                                                          &decision, &value, &ticket));
     LEFT_NOTHING();
     CHECK(value == NULL);
-    OK(keystile_respond(&decision, 0, 0, NULL, NOW, &response));
+    OK(keystile_respond(&decision, 0, 0, NULL, NULL, NOW, &response));
     CHECK(keystile_response_status(response) == 503);
     keystile_response_free(response);
     ALLOWED();

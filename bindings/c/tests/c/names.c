@@ -53,7 +53,8 @@ static void records(const keystile_format *format) {
     CHECK(keystile_record_ends_at(record) == NOW + 90 * DAY);
     CHECK(keystile_record_ends_at(NULL) == 0);
     parts.replaced_by = parts.id;
-    parts.replaced_by.text[1] = 'x';
+    /* Another id, whatever this one is. */
+    parts.replaced_by.text[1] = parts.id.text[1] == 'x' ? 'y' : 'x';
     parts.overlap_until = NOW + DAY;
     OK(keystile_record_new(&parts, &endless, NULL));
     CHECK(keystile_record_ends_at(endless) == NOW + DAY);

@@ -163,6 +163,15 @@ static void new_programs(void) {
     CHECK(policy.known.max_age_millis == 7 * DAY && policy.more[0] == 0 && policy.more[2] == 0);
 }
 
+/* Room for digests of other algorithms, in structs that never change. */
+static void there_is_room(void) {
+    keystile_digest digest;
+    keystile_lookup lookup;
+    CHECK(sizeof digest.private_room >= 24 && sizeof lookup.private_room >= 64);
+    CHECK(offsetof(keystile_digest, private_room) + sizeof digest.private_room == sizeof digest);
+    CHECK(sizeof(keystile_digest_text) >= 96);
+}
+
 int main(void) {
     keystile_format *format = NULL;
     OK(keystile_format_structured(L("acme"), &format, NULL));
@@ -172,6 +181,7 @@ int main(void) {
     CHECK(sizeof(old_options) == offsetof(keystile_keyring_options, monotonic_clock));
     old_programs();
     new_programs();
+    there_is_room();
     keystile_change_free(issued);
     keystile_verifier_free(verifier);
     keystile_format_free(format);

@@ -39,6 +39,7 @@
 #define S_profile 0
 #define S_fields 0
 #define S_cause 1
+#define S_why 1
 #define S_random_bytes 16
 #define S_secret_len 32
 #define S_checksum_key_len 32
@@ -216,7 +217,7 @@ static void prepare(void) {
     prepare_ticket(parts);
     EXPECT(KEYSTILE_DENIED_STORE_UNAVAILABLE,
            keystile_refuse(KEYSTILE_CAUSE_STORE_UNAVAILABLE, &S.decision));
-    OK(keystile_respond(&S.decision, 0, 0, NULL, NOW, &S.response));
+    OK(keystile_respond(&S.decision, 0, 0, NULL, NULL, NOW, &S.response));
 }
 
 static void dismiss(void) {

@@ -388,6 +388,7 @@ static json_t *responses(const json_t *input) {
                       : is_text(form, "8") ? KEYSTILE_RATE_LIMIT_FIELDS_DRAFT8
                                            : KEYSTILE_RATE_LIMIT_FIELDS_X;
     keystile_response *response = NULL;
+    keystile_credential_extractor *extractor = NULL;
     judged judged;
     memset(&judged, 0, sizeof judged);
     judged.now = NOW;
@@ -401,7 +402,11 @@ static json_t *responses(const json_t *input) {
         judged.status = keystile_refuse(number, &judged.decision);
         CHECK(judged.status >= 100 && judged.status < 200);
     }
-    OK(keystile_respond(&judged.decision, policy, fields, judged.requirement, judged.now, &response));
+    if (!json_is_null(field(input, "rules"))) {
+        extractor = extractor_of(field(input, "rules"));
+    }
+    OK(keystile_respond(&judged.decision, policy, fields, judged.requirement, extractor, judged.now, &response));
+    keystile_credential_extractor_free(extractor);
     json_t *headers = json_object(), *code = json_null(), *missing = json_array();
     for (size_t index = 0; index < keystile_response_header_count(response); index++) {
         OK(keystile_response_header_at(response, index, &name, &value));

@@ -54,6 +54,26 @@ static json_t *endpoints(const json_t *input) {
     return json_pack("{s:o, s:o}", "allowed", allowed, "error", error_or_null(status));
 }
 
+static json_t *never_matching(const json_t *input) {
+    keystile_endpoints *rules;
+    keystile_str rule, message, hint;
+    uint32_t why;
+    json_t *found = json_array();
+    OK(endpoints_of(field(input, "rules"), &rules));
+    for (size_t index = 0; keystile_endpoints_never_matching_at(rules, index, &rule, &why) == KEYSTILE_OK; index++) {
+        OK(keystile_never_matches_texts(why, &message, &hint));
+        CHECK(message.len > 0 && hint.len > 0);
+        CHECK(why == KEYSTILE_NEVER_MATCHES_METHOD || why == KEYSTILE_NEVER_MATCHES_PARAMETER);
+        json_array_append_new(found, json_pack("{s:s%, s:s}", "rule", rule.data, rule.len, "why",
+                                               why == KEYSTILE_NEVER_MATCHES_METHOD ? "method" : "parameter"));
+    }
+    EXPECT(KEYSTILE_ERROR_INDEX,
+           keystile_endpoints_never_matching_at(rules, json_array_size(found), &rule, &why));
+    EXPECT(KEYSTILE_ERROR_VALUE, keystile_never_matches_texts(KEYSTILE_NEVER_MATCHES_OTHER, &message, &hint));
+    keystile_endpoints_free(rules);
+    return json_pack("{s:o}", "never_matching", found);
+}
+
 static json_t *paths(const json_t *input) {
     bytes path = bytes_of(input, "path");
     keystile_status strict = keystile_path_check(KEYSTILE_PATH_PROFILE_STRICT, path.data, path.len);
@@ -219,6 +239,7 @@ static json_t *grants(const json_t *input) {
 
 const topic RIGHTS[] = {
     {"permissions", permissions}, {"requirements", requirements}, {"endpoints", endpoints},
+    {"never_matching", never_matching},
     {"paths", paths},             {"path_sweeps", path_sweeps},   {"networks", networks},
     {"grants", grants},           {NULL, NULL},
 };

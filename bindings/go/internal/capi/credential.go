@@ -108,12 +108,17 @@ type Response struct {
 }
 
 // Respond returns the response to a refusal, or the header fields for an allowed request.
-func Respond(decision *Decision, policy, fields uint32, requirement *Requirement, now uint64) (Response, Status) {
+func Respond(decision *Decision, policy, fields uint32, requirement *Requirement, extractor *Extractor, now uint64) (Response, Status) {
 	var p *C.keystile_response
+	var reads *C.keystile_credential_extractor
+	if extractor != nil {
+		reads = extractor.p
+	}
 	collect()
 	status := Status(C.keystile_respond((*C.keystile_decision)(unsafe.Pointer(decision)), C.uint32_t(policy), C.uint32_t(fields),
-		requirement.pointer(), C.uint64_t(now), &p))
+		requirement.pointer(), reads, C.uint64_t(now), &p))
 	runtime.KeepAlive(requirement)
+	runtime.KeepAlive(extractor)
 	if status != OK {
 		return Response{}, status
 	}

@@ -393,6 +393,39 @@ typedef uint32_t keystile_finding;
 #endif // __cplusplus
 
 /**
+ * Why an endpoint rule matches no request that it was meant for. It is legal all the same,
+ * and grants what it says and nothing else.
+ */
+#if defined(__cplusplus) || __STDC_VERSION__ >= 202311L
+enum keystile_never_matches : uint32_t
+#else
+enum
+#endif // defined(__cplusplus) || __STDC_VERSION__ >= 202311L
+ {
+    /**
+     * Each of its methods is a word for all methods in some router, such as `ANY`, which no
+     * client sends.
+     */
+    KEYSTILE_NEVER_MATCHES_METHOD = 1,
+    /**
+     * A segment is written like the parameter of a router, such as `:id`. Here it stands for
+     * itself, and a path that is sent has a value in its place.
+     */
+    KEYSTILE_NEVER_MATCHES_PARAMETER = 2,
+    /**
+     * A reason that has no number in this version.
+     */
+    KEYSTILE_NEVER_MATCHES_OTHER = 99,
+};
+#ifndef __cplusplus
+#if __STDC_VERSION__ >= 202311L
+typedef enum keystile_never_matches keystile_never_matches;
+#else
+typedef uint32_t keystile_never_matches;
+#endif // __STDC_VERSION__ >= 202311L
+#endif // __cplusplus
+
+/**
  * Whether a key may be used at all.
  */
 #if defined(__cplusplus) || __STDC_VERSION__ >= 202311L
@@ -2581,6 +2614,34 @@ keystile_status keystile_method_check(const char *method,
 void keystile_endpoints_free(keystile_endpoints *endpoints);
 
 /**
+ * Reads the rule at an index among those of a list that hardly any request matches; borrowed
+ * from the list. Use it for a warning when a person writes rules.
+ *
+ * `out_why`: receives a `keystile_never_matches`.
+ *
+ * Returns `KEYSTILE_OK`, or `KEYSTILE_ERROR_INDEX` past the last one: at index 0 if each rule
+ * can match.
+ */
+KEYSTILE_MUST_USE
+keystile_status keystile_endpoints_never_matching_at(const keystile_endpoints *endpoints,
+                                                     size_t index,
+                                                     struct keystile_str *out_rule,
+                                                     uint32_t *out_why);
+
+/**
+ * Reads two texts for people: why such a rule matches nothing, and what to write instead. Both
+ * are static.
+ *
+ * `why`: a `keystile_never_matches`.
+ *
+ * Returns `KEYSTILE_OK`, or `KEYSTILE_ERROR_VALUE` for a number that is not one with a text.
+ */
+KEYSTILE_MUST_USE
+keystile_status keystile_never_matches_texts(uint32_t why,
+                                             struct keystile_str *out_message,
+                                             struct keystile_str *out_hint);
+
+/**
  * Creates a list of networks from texts.
  *
  * `items`, `items_len`: up to 64 addresses or CIDR blocks, such as `192.0.2.0/24` and
@@ -3802,6 +3863,8 @@ void keystile_rest_free(struct keystile_rest *rest);
  * `fields`: a `keystile_rate_limit_fields`.
  * `requirement`: the one that the request was checked against, to name what is
  * missing; may be NULL.
+ * `extractor`: the one that reads the key: `www-authenticate` of a 401 names its sources. With
+ * NULL it names the default ones.
  * `now`: milliseconds since 1970.
  * `out_response`: receives a handle; free it with `keystile_response_free`.
  *
@@ -3815,6 +3878,7 @@ keystile_status keystile_respond(const struct keystile_decision *decision,
                                  uint32_t policy,
                                  uint32_t fields,
                                  const struct keystile_requirement *requirement,
+                                 const struct keystile_credential_extractor *extractor,
                                  uint64_t now,
                                  struct keystile_response **out_response);
 

@@ -89,6 +89,28 @@ func (l *Endpoints) JSON() (string, Status) {
 	})
 }
 
+// NeverMatching returns the rule at an index of those that hardly any request matches, and why.
+func (l *Endpoints) NeverMatching(index int) (string, uint32, Status) {
+	var rule C.keystile_str
+	var why C.uint32_t
+	collect()
+	defer runtime.KeepAlive(l)
+	if status := Status(C.keystile_endpoints_never_matching_at(l.p, C.size_t(index), &rule, &why)); status != OK {
+		return "", 0, status
+	}
+	return copied(rule), uint32(why), OK
+}
+
+// NeverMatchesTexts returns why such a rule matches nothing, and what to write instead; both are
+// empty for another number.
+func NeverMatchesTexts(why uint32) (message, hint string) {
+	var raw [2]C.keystile_str
+	if Status(C.keystile_never_matches_texts(C.uint32_t(why), &raw[0], &raw[1])) != OK {
+		return "", ""
+	}
+	return copied(raw[0]), copied(raw[1])
+}
+
 func (l *Endpoints) pointer() *C.keystile_endpoints {
 	if l == nil {
 		return nil

@@ -9,6 +9,12 @@ const (
 	DigestHMACSHA256 = C.KEYSTILE_DIGEST_HMAC_SHA256
 )
 
+// Why an endpoint rule matches hardly any request.
+const (
+	NeverMatchesMethod    = C.KEYSTILE_NEVER_MATCHES_METHOD
+	NeverMatchesParameter = C.KEYSTILE_NEVER_MATCHES_PARAMETER
+)
+
 // The findings about a text.
 const (
 	FindingWellFormed     = C.KEYSTILE_FINDING_WELL_FORMED

@@ -85,8 +85,8 @@ func (v *Verifier) With(format *Format) (*Verifier, Status) {
 	return newVerifier(p, status)
 }
 
-// LookUp returns what to ask the store for.
-func (v *Verifier) LookUp(key string, lookup *Lookup) Status {
+// Lookup returns what to ask the store for.
+func (v *Verifier) Lookup(key string, lookup *Lookup) Status {
 	data, len := borrow(key)
 	status := Status(C.keystile_key_lookup(v.p, data, len, (*C.keystile_lookup)(unsafe.Pointer(lookup))))
 	runtime.KeepAlive(v)

@@ -28,13 +28,17 @@ STATUSES = {
 }
 
 
-def respond(decision, policy, limit=None, fields="6", now=None):
+DEFAULTS = {"defaults": True, "headers": [], "schemes": [], "basic": False, "formats": None}
+
+
+def respond(decision, policy, limit=None, fields="6", now=None, rules=None):
     """Status, header fields and what the body says of a denial."""
     status = STATUSES[decision["cause"]][["rfc9110", "express"].index(policy)]
     headers = {"content-type": "application/json", "cache-control": "no-store"}
     if status == 401:
         nothing_sent = decision["cause"] == "missing_credential"
-        headers["www-authenticate"] = "Bearer" if nothing_sent else 'Bearer error="invalid_token"'
+        # Without any source there is nothing to name.
+        headers["www-authenticate"] = challenge(rules or DEFAULTS, nothing_sent) or challenge(DEFAULTS, nothing_sent)
     if decision["cause"] == "store_unavailable":
         headers["retry-after"] = "1"
     quota = decision["quota"]
@@ -48,6 +52,21 @@ def respond(decision, policy, limit=None, fields="6", now=None):
         "code": decision["code"],
         "missing": decision["missing"],
     }
+
+
+def challenge(rules, nothing_sent):
+    """RFC 9110, section 11.6.1: the schemes that are read, or else the headers for keys."""
+    bearer = "Bearer" if nothing_sent else 'Bearer error="invalid_token"'
+    schemes = {}
+    if rules["defaults"]:
+        schemes["bearer"] = bearer
+    for scheme in rules["schemes"]:
+        schemes.setdefault(scheme.lower(), bearer if scheme == "Bearer" else scheme)
+    if rules["basic"]:
+        schemes["basic"] = 'Basic realm="API key"'
+    if schemes:
+        return ", ".join(schemes.values())
+    return ", ".join(f'ApiKey header="{name}"' for name in rules["headers"])
 
 
 def allowed_headers(decision, limit, now, fields="6"):

@@ -71,3 +71,11 @@ def allow(rules, method, path):
         if (methods is None or method in methods) and matches(pattern[1:].split("/"), path[1:].split("/")):
             return True
     return False
+
+
+def never_matches(rule):
+    """Why hardly any request matches a legal rule: "method", "parameter" or None."""
+    methods, _, path = rule.rpartition(" ")
+    if methods and set(methods.split(",")) <= {"ANY", "ALL"}:
+        return "method"
+    return "parameter" if re.search(r"/:[A-Za-z]", path) else None

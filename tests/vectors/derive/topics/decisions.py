@@ -284,7 +284,7 @@ for cause in answering.STATUSES:
             "rfc9110": "401 for a key that is not valid, 403 for one that may not",
             "express": "403 for an unknown or ended key",
         }[policy]
-        RESPONSES.add(name, why, answering.respond(decision, policy), attack, policy=policy, fields="6", cause=cause, scene=None)
+        RESPONSES.add(name, why, answering.respond(decision, policy), attack, policy=policy, fields="6", rules=None, cause=cause, scene=None)
 
 
 def respond(short, why, outcome, policy="rfc9110", attack=None, fields="6", **parts):
@@ -296,7 +296,15 @@ def respond(short, why, outcome, policy="rfc9110", attack=None, fields="6", **pa
         expected = {"status": None, "headers": headers, "code": None, "missing": []}
     else:
         expected = answering.respond(decision, policy, limit, fields, given["now"])
-    RESPONSES.add(f"response-scene-{short}", why, expected, attack, policy=policy, fields=fields, cause=None, scene=given)
+    RESPONSES.add(f"response-scene-{short}", why, expected, attack, policy=policy, fields=fields, rules=None, cause=None, scene=given)
+
+
+def challenge(short, why, challenge, cause="missing_credential", defaults=False, headers=(), schemes=(), basic=False):
+    """The response of a service that reads keys from these sources."""
+    rules = {"defaults": defaults, "headers": list(headers), "schemes": list(schemes), "basic": basic, "formats": None}
+    expected = answering.respond(deciding.deny(cause), "rfc9110", rules=rules)
+    claim(short, challenge, expected["headers"].get("www-authenticate"))
+    RESPONSES.add(f"response-challenge-{short}", why, expected, policy="rfc9110", fields="6", rules=rules, cause=cause, scene=None)
 
 
 respond("allowed", "an allowed request without a limit adds nothing", "allow")
@@ -338,3 +346,17 @@ respond("uses-spent-limit", "nor does the limit speak, which has room", "uses_sp
 respond("wrong-secret", "the same response for a wrong secret", "wrong_secret", attack="C8", key=forged, record_of=KEY)
 respond("unknown", "and for an unknown id", "unknown_key", attack="C8", found=False)
 respond("malformed", "and for a typo", "malformed", attack="C8", key="acme_live_x", record_of=KEY)
+
+BASIC, INVALID = 'Basic realm="API key"', 'Bearer error="invalid_token"'
+challenge("defaults", "what is read by default", "Bearer", defaults=True)
+challenge("defaults-invalid", "RFC 6750, section 3: an error code if a credential was sent", INVALID, "malformed", defaults=True)
+challenge("header", "a header alone: no client is told to send its key in Authorization", 'ApiKey header="X-Acme-Key"', headers=["X-Acme-Key"])
+challenge("header-invalid", "the same for a key that is not valid", 'ApiKey header="X-Acme-Key"', "revoked", headers=["X-Acme-Key"])
+challenge("headers", "each header that is read", 'ApiKey header="X-API-Key", ApiKey header="X-Acme-Key"', headers=["X-API-Key", "X-Acme-Key"])
+challenge("scheme", "another scheme instead of Bearer", "Token", schemes=["Token"])
+challenge("scheme-invalid", "only Bearer has an error code", "Token", "unknown_key", schemes=["Token"])
+challenge("schemes", "each scheme that is read, and not the header beside them", "Bearer, Api-Key", defaults=True, headers=["X-Acme-Key"], schemes=["Api-Key"])
+challenge("basic", "RFC 7617, section 2: a realm", BASIC, basic=True)
+challenge("basic-too", "beside the default ones", f"{INVALID}, {BASIC}", "expired", defaults=True, basic=True)
+challenge("nothing", "if nothing is read there is nothing to name", "Bearer")
+challenge("forbidden", "a response that is no 401 has none", None, "network", headers=["X-Acme-Key"])

@@ -8,7 +8,11 @@ ENDPOINTS = Topic(
     "A list of endpoint rules, a method and a path, and whether the list allows them; "
     "or the kind of error if a rule is malformed.",
 )
-TOPICS = [ENDPOINTS]
+NEVER = Topic(
+    "never_matching.json",
+    "A list of endpoint rules, and those of them that hardly any request matches, each with the reason.",
+)
+TOPICS = [ENDPOINTS, NEVER]
 
 
 def add(short, why, rules, method, path, outcome, attack=None):
@@ -212,3 +216,29 @@ for short, why, rule, attack in ILLEGAL:
 add("illegal-second-wrong", "one wrong rule spoils the list", ["/a", "b"], "GET", "/a", "error", "A23")
 add("illegal-sixty-five", "65 rules, one more than the most", [f"/r{n}" for n in range(65)], "GET", "/r0", "error", "J12")
 add("illegal-sixty-five-same", "repetitions count: a list is limited before it is read", ["/a"] * 65, "GET", "/a", "error", "J12")
+
+
+def warn(short, why, *rules):
+    """Each rule is a pair: its text, and None or the reason for a warning."""
+    name = f"never-{short}"
+    found = {rule: routing.never_matches(rule) for rule, _ in rules}
+    claim(name, dict(rules), found)
+    claim(name, True, routing.are_rules(list(found)))
+    expected = {"never_matching": [{"rule": rule, "why": reason} for rule, reason in found.items() if reason]}
+    NEVER.add(name, why, expected, rules=list(found))
+
+
+warn("none", "rules that can match", ("/api/data/7", None), ("GET,HEAD /api/metrics/*", None), ("/*", None))
+warn("empty", "an empty list has no rule to warn of")
+warn("any", "ANY is a word of routers", ("ANY /api/data", "method"))
+warn("all", "so is the word ALL", ("ALL /api/data", "method"))
+warn("both-words", "nor do two such words stand for a method", ("ANY,ALL /a", "method"))
+warn("any-and-get", "with a method that is sent the rule can match", ("ANY,GET /a", None))
+warn("anything", "another method may be sent by someone", ("ANYTHING /a", None))
+warn("parameter", "a parameter of a router stands for itself", ("/api/users/:id", "parameter"))
+warn("parameter-first", "in any segment", ("/:tenant/users", "parameter"), ("GET /a/:b/c", "parameter"))
+warn("parameter-and-rest", "also before a rest", ("/users/:id/*", "parameter"))
+warn("colon-inside", "a colon inside a segment is none", ("/a:b", None), ("/v1/keys:rotate", None))
+warn("colon-number", "a name begins with a letter", ("/:8080", None), ("/a/:", None))
+warn("method-before-parameter", "one reason for each rule: the method first", ("ANY /users/:id", "method"))
+warn("several", "in the order of the rules", ("/b/:x", "parameter"), ("GET /a", None), ("ANY /a", "method"))

@@ -1,6 +1,8 @@
 //! Random bodies of calls.
 
-use keystile::{EndpointRules, KeyRecord, Millis, PermissionSet, RateLimit};
+use keystile::{
+    EndpointRules, IssueRequest, KeyRecord, Millis, Networks, PermissionSet, RateLimit,
+};
 use serde_json::{Map, Value, json};
 
 use super::random::{Random, TEMPLATES};
@@ -203,4 +205,38 @@ pub(crate) fn as_key(caller: &KeyRecord, template: &Value) -> KeyRecord {
         RateLimit::with_burst(limit, window, burst).unwrap()
     });
     key
+}
+
+/// Who calls at first.
+pub(super) fn callers_at_first() -> Vec<IssueRequest> {
+    let request = |owner: &str, permissions: &[&str], days| {
+        let request = IssueRequest::new("a client").unwrap().owner(owner).unwrap();
+        let request = request.permissions(permissions).unwrap();
+        request.expires_in(Millis::from_days(days)).unwrap()
+    };
+    let fast = RateLimit::new(400_000, Millis::from_hours(1)).unwrap();
+    let mut inside = request("acme", &["keystile:keys:*", "a:*", "b:x"], 20);
+    inside.endpoints = Some(EndpointRules::new(["/v1/*", "/api/a/*"]).unwrap());
+    inside.networks = Some(Networks::new(["127.0.0.0/8", "10.1.0.0/16"]).unwrap());
+    vec![
+        request("ops", &["keystile:*", "a:*", "b:*"], 60),
+        request(
+            "acme",
+            &["keystile:keys:read", "keystile:keys:write", "a:*", "b:x"],
+            30,
+        ),
+        request("acme", &["*"], 10)
+            .uses(5_000)
+            .unwrap()
+            .rate_limit(fast),
+        request(
+            "acme",
+            &["keystile:keys:write", "keystile:keys:renew", "a:x"],
+            2,
+        ),
+        request("globex", &["keystile:keys:*", "*:x"], 5)
+            .environment("live")
+            .unwrap(),
+        inside,
+    ]
 }

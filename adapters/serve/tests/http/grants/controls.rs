@@ -8,7 +8,7 @@ use serde_json::json;
 use super::random::{Call, Kind};
 use super::{Keys, derived, gained, rotated, template, touched, uses};
 
-fn key(number: u64, permissions: &[&str]) -> KeyRecord {
+pub(super) fn key(number: u64, permissions: &[&str]) -> KeyRecord {
     let id = format!("1{number:015}").parse().unwrap();
     let at = UnixMillis::new(1_790_000_000_000 + number).unwrap();
     let digest = Digest::sha256(&number.to_be_bytes());
@@ -17,20 +17,22 @@ fn key(number: u64, permissions: &[&str]) -> KeyRecord {
     key
 }
 
-fn keys(all: &[&KeyRecord]) -> Keys {
+pub(super) fn keys(all: &[&KeyRecord]) -> Keys {
     all.iter().map(|key| (key.id, (*key).clone())).collect()
 }
 
-fn call(kind: Kind, target: Option<&KeyRecord>) -> Call {
+pub(super) fn call(kind: Kind, target: Option<&KeyRecord>) -> Call {
     Call {
         kind,
         path: "/v1/templates/gold".to_owned(),
         body: Some(json!({ "permissions": ["b:x"] })),
         target: target.map(|key| key.id),
+        once: None,
+        is_another: false,
     }
 }
 
-fn revoked(mut key: KeyRecord) -> KeyRecord {
+pub(super) fn revoked(mut key: KeyRecord) -> KeyRecord {
     let at = key.created_at;
     key.status = Status::Revoked {
         at,

@@ -17,10 +17,16 @@ pub(crate) enum Kind {
     Template,
     Apply,
     ChangeMany,
+    RevokeMany,
+    SuspendMany,
+    /// With an idempotency key.
+    IssueOnce,
+    /// The last of these again.
+    Repeat,
 }
 
 impl Kind {
-    pub(crate) const ALL: [Self; 9] = [
+    pub(crate) const ALL: [Self; 13] = [
         Self::Issue,
         Self::Change,
         Self::Rotate,
@@ -30,19 +36,31 @@ impl Kind {
         Self::Template,
         Self::Apply,
         Self::ChangeMany,
+        Self::RevokeMany,
+        Self::SuspendMany,
+        Self::IssueOnce,
+        Self::Repeat,
     ];
 
     pub(crate) fn is_bulk(self) -> bool {
-        matches!(self, Self::Apply | Self::ChangeMany)
+        matches!(
+            self,
+            Self::Apply | Self::ChangeMany | Self::RevokeMany | Self::SuspendMany
+        )
     }
 }
 
 /// A call, and the key that it names.
+#[derive(Clone)]
 pub(crate) struct Call {
     pub(crate) kind: Kind,
     pub(crate) path: String,
     pub(crate) body: Option<Value>,
     pub(crate) target: Option<KeyId>,
+    /// Its idempotency key.
+    pub(crate) once: Option<String>,
+    /// Whether its idempotency key was sent with another body before.
+    pub(crate) is_another: bool,
 }
 
 impl Call {
@@ -119,7 +137,13 @@ impl Random {
         keys: &BTreeMap<KeyId, KeyRecord>,
         order: &[KeyId],
     ) -> Call {
-        let kind = match self.below(100) {
+        let kind = match self.below(145) {
+            100..104 | 140.. => Kind::RevokeMany,
+            104..112 => Kind::SuspendMany,
+            112..116 => Kind::IssueOnce,
+            116..120 => Kind::Repeat,
+            120..130 => Kind::Apply,
+            130..140 => Kind::Template,
             0..28 => Kind::Issue,
             28..52 => Kind::Change,
             52..56 => Kind::Revoke,
@@ -140,7 +164,22 @@ impl Random {
         let id = self.target(kind, caller, keys, order);
         let named = |verb: &str| format!("/v1/keys/{id}{verb}");
         let (path, body) = match kind {
-            Kind::Issue => ("/v1/keys".to_owned(), Some(self.issue(caller))),
+            Kind::Issue | Kind::IssueOnce | Kind::Repeat => {
+                ("/v1/keys".to_owned(), Some(self.issue(caller)))
+            }
+            Kind::RevokeMany | Kind::SuspendMany => {
+                let verb = if kind == Kind::RevokeMany {
+                    "revoke"
+                } else {
+                    "suspend"
+                };
+                // The first keys have another name, and go on.
+                let mut body = json!({ "client_name": "job", "limit": 2 });
+                if self.chance(50) {
+                    body["owner"] = json!(self.of(&["acme", "globex", "ops"]));
+                }
+                (format!("/v1/keys/{verb}"), Some(body))
+            }
             Kind::Change => (named(""), Some(self.change(caller, &keys[&id]))),
             Kind::Rotate => (named("/rotate"), Some(self.rotate())),
             Kind::Suspend => (named("/suspend"), None),
@@ -181,6 +220,8 @@ impl Random {
             path,
             body,
             target,
+            once: (kind == Kind::IssueOnce).then(|| format!("request-{}", order.len())),
+            is_another: false,
         }
     }
 
