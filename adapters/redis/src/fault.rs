@@ -94,3 +94,23 @@ impl From<io::Error> for Fault {
         Self::Unreachable(error.to_string())
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_a_server_says_is_not_shown() {
+        for (code, kind) in [
+            ("ERR", UnavailableKind::Other),
+            ("WRONGPASS", UnavailableKind::Credentials),
+            ("OOM", UnavailableKind::Full),
+        ] {
+            let said = "unknown command 'AUTH', with args beginning with: 'secret'";
+            let error = redis::make_extension_error(code.to_owned(), Some(said.to_owned()));
+            let fault = Fault::of(&error);
+            assert_eq!(fault.kind(), kind);
+            assert!(!format!("{fault} {fault:?}").contains("secret"), "{fault}");
+        }
+    }
+}

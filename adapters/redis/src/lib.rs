@@ -49,11 +49,11 @@
 //! # What the server's user needs
 //!
 //! ```text
-//! ACL SETUSER keystile on >PASSWORD ~keystile:* &keystile:* +evalsha +eval +get +set +time +publish +subscribe
+//! ACL SETUSER keystile on >PASSWORD ~keystile:* &keystile:* +ping +evalsha +eval +get +set +time +publish +subscribe
 //! ```
 //!
 //! `+publish` and `+subscribe` are for [`RedisWake`] only, and `+info` for
-//! [`RedisLimits::eviction_policy`]. A cluster needs `+cluster|slots +readonly +ping` as well.
+//! [`RedisLimits::eviction_policy`]. A cluster needs `+cluster|slots +readonly` as well.
 //! Redis and Valkey are supported from version 7 on.
 //!
 //! # Features

@@ -136,7 +136,11 @@ impl Connector {
     async fn connect_to_one(&self) -> Result<MultiplexedConnection, Fault> {
         let client = self.client(0).await?;
         let connection = client.get_multiplexed_async_connection_with_config(&self.config);
-        connection.await.map_err(|error| Fault::of(&error))
+        let mut connection = connection.await.map_err(|error| Fault::of(&error))?;
+        // A server that hangs accepts connections, too.
+        let answer = redis::cmd("PING").exec_async(&mut connection).await;
+        answer.map_err(|error| Fault::of(&error))?;
+        Ok(connection)
     }
 
     /// One server: that which takes the writes, or any of a cluster, which all know of each

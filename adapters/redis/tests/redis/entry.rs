@@ -113,7 +113,7 @@ async fn a_user_needs_the_documented_rights() {
         .find(|line| line.contains("ACL SETUSER keystile"));
     let rights = line.unwrap().split_once(">PASSWORD ").unwrap().1;
     let rights: Vec<&str> = rights.split_whitespace().collect();
-    assert_eq!(rights.len(), 9, "{rights:?}");
+    assert_eq!(rights.len(), 10, "{rights:?}");
     let url = format!("redis://keystile:{PASSWORD}@127.0.0.1:{}", server.port);
     let password = format!(">{PASSWORD}");
     let set = |rights: &[&str]| {
@@ -131,7 +131,15 @@ async fn a_user_needs_the_documented_rights() {
     let rest = keystile_store::Rest::new(&ask, &taken, 1, keystile::Millis::from_hours(1));
     limits.give_back(&[rest]).await.unwrap();
     assert_eq!(take(&limits, daily(10), 10).await.unwrap().tokens, 7);
-    for lacking in ["~keystile:*", "+evalsha", "+eval", "+get", "+set", "+time"] {
+    for lacking in [
+        "~keystile:*",
+        "+evalsha",
+        "+eval",
+        "+get",
+        "+set",
+        "+time",
+        "+ping",
+    ] {
         let fewer: Vec<&str> = rights
             .iter()
             .copied()
