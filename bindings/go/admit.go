@@ -8,9 +8,9 @@ import (
 	"github.com/keystile/keystile/bindings/go/internal/capi"
 )
 
-// fetchAndAdmit checks a key whose record is not cached, or may not be used, by fetches that
-// began at this reading of the lease's clock, or later.
-func (a *Authenticator) fetchAndAdmit(ctx context.Context, key string, request Request, now, asOf, earliest uint64) (Decision, error) {
+// fetchAndAdmit checks a key that needs tokens, or whose record is not cached or may not be used,
+// by fetches that began at this reading of the lease's clock, or later.
+func (a *Authenticator) fetchAndAdmit(ctx context.Context, key string, request Request, now, asOf, earliest uint64, needs capi.Status) (Decision, error) {
 	defer runtime.KeepAlive(a)
 	lookup, err := a.verifier.Lookup(key)
 	if err != nil {
@@ -20,7 +20,18 @@ func (a *Authenticator) fetchAndAdmit(ctx context.Context, key string, request R
 	ctx, cancel := context.WithTimeout(ctx, a.timeout)
 	defer cancel()
 	asked, begun := request.raw(), time.Now()
-	for round := range roundsMax {
+	waits := tokenWaits{begun: begun}
+	for round := 0; round < roundsMax; round++ {
+		decision := Decision{requirement: request.Requirement}
+		if needs == capi.NeedsTokens {
+			asOf, decision.status, err = a.settleTokens(ctx, key, &asked, &waits, now, &decision.raw)
+			if err != nil {
+				return a.refusedWithout(err, key, now)
+			}
+			if decision.status != capi.NeedsRecord {
+				return a.decided(decision, key, nil, waits.failure)
+			}
+		}
 		if round > 1 && !pause(ctx, roundPause) {
 			return Refuse(CauseStoreUnavailable), unavailable(ctx.Err())
 		}
@@ -39,7 +50,6 @@ func (a *Authenticator) fetchAndAdmit(ctx context.Context, key string, request R
 			}
 			return decision, nil
 		}
-		decision := Decision{requirement: request.Requirement}
 		// A check that joined a fetch must consider all invalidations since that fetch
 		// began, which was before its own ticket.
 		usage, err := a.spentOf(ctx, fetched, timeOf(now).Add(time.Since(begun)))
@@ -47,15 +57,23 @@ func (a *Authenticator) fetchAndAdmit(ctx context.Context, key string, request R
 			return Refuse(CauseStoreUnavailable), unavailable(err)
 		}
 		asOf, decision.status = a.ring.Admit(min(asOf, fetched.asOf), key, &asked, fetched.handle, usage, fetched.record, now, &decision.raw)
-		if decision.status == capi.NeedsRecord {
-			continue
+		if needs = decision.status; needs != capi.NeedsRecord && needs != capi.NeedsTokens {
+			return a.decided(decision, key, fetched.record, nil)
 		}
-		if decision.Allowed() && (decision.NeedsRehash() || !decision.EndsOverlapOf().IsZero()) {
-			a.schedule(&decision, key, fetched.record)
-		}
-		return decision.orMisuse()
 	}
 	return Refuse(CauseStoreUnavailable), unavailable(ErrStale)
+}
+
+// decided returns a decision and its error: failure, if it was refused because the limits could
+// not be asked.
+func (a *Authenticator) decided(decision Decision, key string, record *Record, failure error) (Decision, error) {
+	if decision.Allowed() && (decision.NeedsRehash() || !decision.EndsOverlapOf().IsZero()) {
+		a.schedule(&decision, key, record)
+	}
+	if failure != nil && decision.Cause() == CauseStoreUnavailable {
+		return decision, unavailable(failure)
+	}
+	return decision.orMisuse()
 }
 
 // isCountedKey reports whether a text is the key of a record whose uses are counted. The

@@ -46,7 +46,7 @@ const (
 //     A record that is older than such a change is not accepted, not even from a replica
 //     that lags.
 //   - Each process applies rate limits separately: with n processes a key passes at most n
-//     times its limit. Counted uses are spent in the store if it is a [UsageStore],
+//     times its limit, unless [Options.Limits] count them in one place. Counted uses are spent in the store if it is a [UsageStore],
 //     otherwise by each process separately.
 //   - Rate limits survive a restart if the store is a [UsageStore]. What is spent is
 //     recorded each second, except for limits that are free again within two seconds, and
@@ -60,24 +60,30 @@ type Authenticator struct{ *parts }
 // parts are what the background work needs. They must not refer to the Authenticator
 // itself, which would then never be collected.
 type parts struct {
-	ring        *capi.Keyring
-	verifier    *Verifier
-	finder      RecordFinder
-	usage       UsageStore
-	noter       UseNoter
-	store       Store
-	clock       func() time.Time
-	lifetimes   LifetimePolicy
-	log         *slog.Logger
-	timeout     time.Duration
-	fetches     *group
-	claims      *claims
-	lease       *lease
-	uses        uses
-	noted       noted
-	maintenance *maintenance
-	closed      atomic.Bool
-	position    position
+	ring      *capi.Keyring
+	verifier  *Verifier
+	finder    RecordFinder
+	usage     UsageStore
+	noter     UseNoter
+	store     Store
+	clock     func() time.Time
+	lifetimes LifetimePolicy
+	log       *slog.Logger
+	timeout   time.Duration
+	fetches   *group
+	claims    *claims
+	lease     *lease
+	// tokens are nil if this process counts rate limits itself. leasesTokens is whether several
+	// are taken at once.
+	tokens       *tokenCalls
+	leasesTokens bool
+	uses         uses
+	noted        noted
+	maintenance  *maintenance
+	closed       atomic.Bool
+	position     position
+	// others notifies the other processes of changes; nil if nothing does.
+	others Wake
 	// changed is told that there are changes to read.
 	changed chan struct{}
 	stop    context.CancelFunc
@@ -104,6 +110,9 @@ func NewAuthenticator(store RecordFinder, verifier *Verifier, options Options) (
 		return nil, ErrLimit
 	}
 	asked.Capacity = uint64(options.Capacity)
+	if err := options.shareLimits(&asked); err != nil {
+		return nil, err
+	}
 	ring, status := capi.NewKeyring(verifier.verifier, &asked)
 	if err := failure(status); err != nil {
 		return nil, err
@@ -113,6 +122,9 @@ func NewAuthenticator(store RecordFinder, verifier *Verifier, options Options) (
 	}
 	feed, follows := store.(EventSource)
 	follows = follows && options.PollInterval >= 0
+	if options.Wake != nil && !follows {
+		return nil, fmt.Errorf("%w: Wake needs an EventSource that is polled", ErrLimit)
+	}
 	lease, pollInterval, err := newLease(&options, follows)
 	if err != nil {
 		return nil, err
@@ -128,6 +140,7 @@ func NewAuthenticator(store RecordFinder, verifier *Verifier, options Options) (
 		lease:    lease,
 
 		lifetimes: options.Lifetimes,
+		others:    options.Wake,
 		changed:   make(chan struct{}, 1),
 	}
 	if shared.clock == nil {
@@ -142,6 +155,11 @@ func NewAuthenticator(store RecordFinder, verifier *Verifier, options Options) (
 	shared.stopped, shared.stop = context.WithCancel(context.Background())
 	shared.fetches = newGroup(shared, orDefault(options.Fetches, 64))
 	shared.claims = newClaims()
+	if options.Limits != nil {
+		shared.tokens = newTokenCalls(options.Limits, orDefault(options.LimitsTimeout, limitsTimeoutDefault), options.Leases.within())
+		shared.leasesTokens = options.Leases.usable() > 0
+		shared.run(func() { shared.returnTokens(orDefault(options.Leases.Length, leaseLengthDefault)) })
+	}
 	shared.uses.most = capacity
 	shared.maintenance = newMaintenance()
 	if shared.noter != nil || shared.usage != nil {
@@ -153,7 +171,10 @@ func NewAuthenticator(store RecordFinder, verifier *Verifier, options Options) (
 	if follows {
 		shared.run(func() { shared.follow(feed, pollInterval) })
 		if listener, listens := store.(ChangeListener); listens {
-			shared.run(func() { shared.listen(listener) })
+			shared.run(func() { shared.listen(listener.Listen) })
+		}
+		if options.Wake != nil {
+			shared.run(func() { shared.listen(options.Wake.Listen) })
 		}
 	}
 	authenticator := &Authenticator{shared}
@@ -199,8 +220,8 @@ func (a *Authenticator) Check(ctx context.Context, key string, request Request) 
 		return decision, nil
 	case capi.LeaseEnded:
 		return a.revalidate(ctx, key, request, now)
-	case capi.NeedsRecord:
-		return a.fetchAndAdmit(ctx, key, request, now, asOf, 0)
+	case capi.NeedsRecord, capi.NeedsTokens:
+		return a.fetchAndAdmit(ctx, key, request, now, asOf, 0, status)
 	default:
 		return decision.orMisuse()
 	}
@@ -220,8 +241,8 @@ func (a *Authenticator) TryCheck(key string, request Request) (Decision, bool) {
 	return decision, true
 }
 
-// checkCached decides by what is cached, within the lease. The status may also be LeaseEnded
-// or NeedsRecord.
+// checkCached decides by what is cached, within the lease. The status may also be LeaseEnded,
+// NeedsRecord or NeedsTokens.
 func (a *Authenticator) checkCached(key string, request *Request, decision *Decision) (now, asOf uint64, status capi.Status) {
 	now = uint64(a.clock().UnixMilli())
 	asked := request.raw()
@@ -278,12 +299,17 @@ func (a *Authenticator) Stats() Stats {
 		Evictions: ring.Evictions, Invalidations: ring.Invalidations, AbsentHits: ring.AbsentHits,
 		UsesLost: ring.UsesLost, UsesDropped: dropped, UsesWaiting: waiting, VersionsLost: ring.VersionsLost,
 	}
+	if a.tokens != nil {
+		stats.LimitsAsked, stats.LimitsFailed = a.tokens.asked.Load(), a.tokens.failed.Load()
+		stats.TokensTaken, stats.TokensReturned, stats.TokensLost = ring.TokensTaken, ring.TokensReturned, ring.TokensLost
+		stats.RefusedFromMemory, stats.Degraded = ring.RefusedFromMemory, ring.Degraded
+	}
 	a.lease.addTo(&stats)
 	return stats
 }
 
-// Close ends the background work, waits for it, and writes the last uses and what was spent
-// of rate limits, unless the context ends first. From now on each check is refused, because
+// Close ends the background work, waits for it, gives back the tokens of [Options.Limits] that
+// are left, and writes the last uses and what was spent of rate limits, unless the context ends first. From now on each check is refused, because
 // changes are no longer followed. Call it again to write what could not be written before.
 //
 // If the context has ended already, as that of a service that was told to stop has, Close
@@ -308,6 +334,9 @@ func (a *Authenticator) Close(ctx context.Context) error {
 	case <-ended:
 	case <-ctx.Done():
 		return ctx.Err()
+	}
+	if a.tokens != nil {
+		a.giveBackTokens(ctx, 0)
 	}
 	return a.flush(ctx, flushRest)
 }

@@ -100,7 +100,7 @@ func (d Decision) Err() error {
 	switch {
 	case d.Allowed():
 		return nil
-	case d.status == capi.OK || d.status == capi.NeedsRecord:
+	case d.status == capi.OK || d.status == capi.NeedsRecord || d.status == capi.NeedsTokens:
 		return ErrStoreUnavailable
 	default:
 		return failure(d.status)

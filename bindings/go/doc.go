@@ -15,6 +15,9 @@
 // of PostgreSQL which is told of changes by the server. [MemoryStore] is for tests. The package
 // storetest tests custom stores.
 //
+// Each process counts rate limits for itself, unless [Options.Limits] count them for all: in the
+// store with [StoredLimits], or on a Redis server with the module keystileredis.
+//
 // # Types
 //
 //   - [KeyFormat], [PepperRing], [Digest]: the text of a key, and what a store holds of it

@@ -69,9 +69,11 @@ func (v *Verifier) Explain(record *Record, request Request, usage Usage, now tim
 
 // Explain explains the decision that a request with a key would get here, without the key's text.
 // It spends and writes nothing. The record is the store's, and not the one that is cached; what
-// this process has counted of its rate limit and its uses, and not recorded yet, counts too.
+// this process has counted of its rate limit and its uses, and not recorded yet, counts too. A
+// limit that [Options.Limits] count is as they have it, and the tokens that processes hold count as
+// spent.
 //
-// It returns [ErrNotFound], or a [CorruptRow] with [ErrRecordDamaged] if the key's row cannot be
+// It returns [ErrStoreUnavailable] if the Limits do not answer. It returns [ErrNotFound], or a [CorruptRow] with [ErrRecordDamaged] if the key's row cannot be
 // read.
 func (a *Authenticator) Explain(ctx context.Context, id KeyID, request Request) (*Explanation, error) {
 	if a.isUninitialized() {
@@ -94,6 +96,12 @@ func (a *Authenticator) Explain(ctx context.Context, id KeyID, request Request) 
 	usage, err := stored.SeenAt(record.RateLimit, now)
 	if err != nil {
 		return nil, err
+	}
+	if a.tokens != nil && record.RateLimit != nil && record.RemainingUses == nil {
+		if usage.Rate, err = a.rateAt(ctx, record.lineage(), *record.RateLimit, now); err != nil {
+			return nil, err
+		}
+		return a.verifier.Explain(record, request, usage, now)
 	}
 	handle, err := record.handle()
 	if err != nil {

@@ -3,6 +3,8 @@ package keystile
 import (
 	"context"
 	"time"
+
+	"github.com/keystile/keystile/bindings/go/internal/capi"
 )
 
 // WithLeaseClock sets the clock of the revocation bound.
@@ -51,4 +53,33 @@ func NewClaims() *Claims { return newClaims() }
 // Run runs a claim in its turn.
 func (c *claims) Run(ctx context.Context, lineage KeyID, claim func() error) error {
 	return c.run(ctx, time.Minute, lineage, func(context.Context) error { return claim() })
+}
+
+// TakeRate takes up to count requests at once.
+func TakeRate(l RateLimit, state RateState, now time.Time, count uint32) (uint32, RateState) {
+	return l.take(state, now, count)
+}
+
+// GiveBackRate gives back requests that were taken.
+func GiveBackRate(l RateLimit, state RateState, count uint32) RateState {
+	return l.giveBack(state, count)
+}
+
+// HeldRate and ClampedRate are Hold and Clamp.
+func HeldRate(l RateLimit, state RateState, now time.Time) RateState { return l.held(state, now) }
+
+// ClampedRate is Clamp.
+func ClampedRate(l RateLimit, state RateState, now time.Time) RateState { return l.clamped(state, now) }
+
+// RatesOf returns how many limits of a lineage are kept, and of how many lineages.
+func RatesOf(m *MemoryLimits, lineage KeyID) (limits, lineages int) {
+	if rates := m.rates[lineage]; rates != nil {
+		limits = len(*rates)
+	}
+	return limits, len(m.rates)
+}
+
+// QuotaOf returns what is left of a limit.
+func QuotaOf(l RateLimit, state RateState, now time.Time) Quota {
+	return Quota{capi.Quota{Limit: l.limit, State: uint64(state), Now: millisOf(now)}}
 }

@@ -21,19 +21,24 @@ func longestLimit(ctx context.Context, usages UsageStore, record *Record, stored
 	if record == nil || record.RateLimit == nil || !stored.isHeld(*record.RateLimit, now) {
 		return RateLimit{}, false
 	}
-	longest := *record.RateLimit
 	if record.lineage() == record.ID && record.ReplacedBy.IsZero() {
-		return longest, true
+		return *record.RateLimit, true
 	}
+	return longestOfLineage(ctx, usages, record.lineage(), *record.RateLimit, stored, now)
+}
+
+// longestOfLineage is [longestLimit] for a lineage of which only one limit is known.
+func longestOfLineage(ctx context.Context, usages UsageStore, lineage KeyID, own RateLimit, stored StoredUsage, now time.Time) (RateLimit, bool) {
 	reader, reads := usages.(lineageReader)
-	if !reads {
+	if !reads || !stored.isHeld(own, now) {
 		return RateLimit{}, false
 	}
-	lineage, err := reader.Lineage(ctx, record.lineage())
-	if err != nil || len(lineage.Damaged) > 0 {
+	listed, err := reader.Lineage(ctx, lineage)
+	if err != nil || len(listed.Damaged) > 0 {
 		return RateLimit{}, false
 	}
-	for _, key := range lineage.Records {
+	longest := own
+	for _, key := range listed.Records {
 		hasEnded := key.State == StateRevoked || isOver(key.ExpiresAt, now) || isOver(key.OverlapUntil, now)
 		if !hasEnded && key.RateLimit != nil && key.RateLimit.reach() > longest.reach() {
 			longest = *key.RateLimit

@@ -232,8 +232,17 @@ func answered(ctx context.Context, store RequestStore, request *IssueOnce, now t
 	return answer.KeyID, nil
 }
 
-// commitBatch writes a batch, and with it the request of the context if it issues a key.
+// commitBatch writes a batch, and with it the request of the context if it issues a key, and
+// notifies the other processes.
 func (p *parts) commitBatch(ctx context.Context, batch Batch) error {
+	err := p.commitOnce(ctx, batch)
+	if err == nil && p.others != nil {
+		p.others.Changed()
+	}
+	return err
+}
+
+func (p *parts) commitOnce(ctx context.Context, batch Batch) error {
 	once, is := ctx.Value(onceKey{}).(*onceNow)
 	if !is || len(batch.Inserts) == 0 {
 		return p.store.Commit(ctx, batch)

@@ -225,7 +225,7 @@ func (a *Authenticator) revalidate(ctx context.Context, key string, request Requ
 		return Refuse(CauseStoreUnavailable), unavailable(errBoundExceeded)
 	}
 	defer a.lease.ends(turn)
-	decision, err := a.fetchAndAdmit(ctx, key, request, now, asOf, earliest)
+	decision, err := a.fetchAndAdmit(ctx, key, request, now, asOf, earliest, capi.NeedsRecord)
 	// A request that was cancelled has learned nothing.
 	if ctx.Err() == nil {
 		answered := err == nil || errors.Is(err, ErrStale) || errors.Is(err, ErrCorrupt)

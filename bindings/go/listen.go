@@ -24,12 +24,26 @@ type ChangeListener interface {
 	Listen(ctx context.Context, changed func()) error
 }
 
-// listen reads changes as soon as the store says that there are some, until the authenticator is
-// closed. If it says nothing, they are polled.
-func (p *parts) listen(listener ChangeListener) {
+// Wake notifies the processes of a service that their store has changed, so that they read the
+// changes at once and not at the next poll, for [Options.Wake]. The Wake of the module
+// keystileredis does so by a Redis or Valkey server; the store of keystilepgx notifies all
+// processes by itself.
+//
+// Nothing depends on it: a notification that is lost costs the time to the next poll.
+type Wake interface {
+	// Listen is as that of a [ChangeListener].
+	Listen(ctx context.Context, changed func()) error
+	// Changed notifies the other processes, without waiting for anything. It is called after each
+	// commit.
+	Changed()
+}
+
+// listen reads changes as soon as a listener is told of some, until the authenticator is closed.
+// If it is told of none, they are polled.
+func (p *parts) listen(listen func(context.Context, func()) error) {
 	for next := time.Duration(0); ; {
 		var began atomic.Pointer[time.Time]
-		err := listener.Listen(p.stopped, func() {
+		err := listen(p.stopped, func() {
 			began.CompareAndSwap(nil, Ptr(time.Now()))
 			p.wake()
 		})

@@ -47,7 +47,8 @@ var zeroValues = []any{
 	keystile.Imported{}, keystile.ExportEnd{}, keystile.ExportOptions{}, keystile.ImportOptions{}, keystile.ExportSummary{},
 	keystile.ImportSummary{}, keystile.LineProblem{}, keystile.LineResult(""), keystile.LineReport{}, keystile.PortableLine{},
 	keystile.IssueOnce{}, keystile.IssueNote{}, keystile.IssueAnswer{}, keystile.OnceIssued{}, keystile.ApplyOptions{},
-	keystile.Applied{},
+	keystile.Applied{}, keystile.Take{}, keystile.Taken{}, keystile.Rest{}, keystile.MemoryLimits{}, keystile.StoredLimits{},
+	keystile.Leases{},
 	keystilehttp.Guard{}, keystilehttp.Options{}, keystilehttp.VerifiedKey{},
 	keystilepgx.Store{}, keystilesql.Store{},
 }
@@ -83,7 +84,9 @@ var functions = map[string]any{
 	"keystilehttp.KeyFrom": keystilehttp.KeyFrom, "keystilehttp.New": keystilehttp.New,
 	"keystilehttp.SentPath": keystilehttp.SentPath, "keystilepgx.PostgreSQL": keystilepgx.PostgreSQL,
 	"keystilesql.PostgreSQL": keystilesql.PostgreSQL, "keystilesql.SQLite": keystilesql.SQLite,
-	"keystilesql.SQLiteDSN": keystilesql.SQLiteDSN,
+	"keystilesql.SQLiteDSN": keystilesql.SQLiteDSN, "keystile.NewMemoryLimits": keystile.NewMemoryLimits,
+	"keystile.NewMemoryLimitsWithClock": keystile.NewMemoryLimitsWithClock,
+	"keystile.NewStoredLimits":          keystile.NewStoredLimits, "keystile.NewStoredLimitsWithClock": keystile.NewStoredLimitsWithClock,
 }
 
 // Nothing panics on the zero value of a type, or on nil, and nothing of it is allowed: each method

@@ -48,6 +48,18 @@ type Options struct {
 	// is shorter; at most a day. A revoked key may be accepted for as long. By default there
 	// is no such time.
 	ServeStale time.Duration
+	// Limits are where rate limits are counted for all processes of the service. By default each
+	// process counts for itself. Keys with counted uses are counted in the store in any case.
+	Limits Limits
+	// Leases are how tokens are taken of the Limits.
+	Leases Leases
+	// LimitsTimeout is how long a request waits for the Limits, by default 1 s. While they do not
+	// answer, one request at a time waits for them and the others do not.
+	LimitsTimeout time.Duration
+	// Wake notifies the processes of a service of changes, beside what the store does: this one's
+	// are notified to the others, and those of others are read at once. It needs an [EventSource]
+	// that is polled. By default there is none.
+	Wake Wake
 	// Lifetimes is how long keys may live that the methods of the authenticator issue, derive,
 	// rotate and change.
 	Lifetimes LifetimePolicy
@@ -95,4 +107,13 @@ type Stats struct {
 	// RefusedBeyondBound those that were refused at once because the store did not answer,
 	// and ServedStale those that cached records could decide.
 	Revalidated, RefusedBeyondBound, ServedStale uint64
+	// LimitsAsked counts calls of the [Options.Limits] for tokens, and LimitsFailed those that
+	// failed.
+	LimitsAsked, LimitsFailed uint64
+	// TokensTaken counts tokens that were taken of them, TokensReturned those of them that were
+	// not used and were to be given back, and TokensLost those for which there was no room.
+	TokensTaken, TokensReturned, TokensLost uint64
+	// RefusedFromMemory counts checks that were refused by what the Limits had answered shortly
+	// before, and Degraded those that were decided while tokens could not be taken.
+	RefusedFromMemory, Degraded uint64
 }

@@ -178,7 +178,7 @@ func (p *parts) spentOf(ctx context.Context, fetched fetchResult, now time.Time)
 	}
 	limit := fetched.record.RateLimit
 	seen, err := fetched.usage.SeenAt(limit, now)
-	if longest, isHeld := longestLimit(ctx, p.usage, fetched.record, fetched.usage, now); isHeld {
+	if longest, isHeld := longestLimit(ctx, p.usage, fetched.record, fetched.usage, now); isHeld && p.tokens == nil {
 		// What it counts as is recorded: otherwise each fetch would find a full burst spent
 		// again, and a limit that takes longer than a TTL to be free would never be. If it
 		// fails, the next fetch tries again.

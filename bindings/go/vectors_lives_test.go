@@ -10,7 +10,7 @@ import (
 )
 
 var livesReplays = map[string]func(*testing.T){
-	"limits": limits, "limit_runs": limitRuns, "policies": policies, "plans": plans,
+	"limits": limits, "limit_runs": limitRuns, "shared_limits": sharedLimits, "policies": policies, "plans": plans,
 	"records": records, "rotations": rotations,
 }
 
@@ -65,6 +65,46 @@ func limitRuns(t *testing.T) {
 			}
 		}
 		return object{"admitted": admitted, "first_refused": first}
+	})
+}
+
+func sharedLimits(t *testing.T) {
+	lineage := keystile.Must(keystile.ParseKeyID("1AbCdEfGhIjKlMnO"))
+	replay(t, "shared_limits.json", func(t *testing.T, input struct {
+		Limits []limitForm
+		Steps  []struct {
+			Verb     string
+			By       int
+			Tokens   uint32
+			Now      uint64
+			TakenAt  uint64 `json:"taken_at"`
+			WithinMS uint64 `json:"within_ms"`
+		}
+	}) any {
+		var now uint64
+		ctx, counted := t.Context(), keystile.NewMemoryLimitsWithClock(func() time.Time { return instant(now) })
+		steps := []any{}
+		for _, step := range input.Steps {
+			limit := must[keystile.RateLimit](t)(input.Limits[step.By].made())
+			now = step.Now
+			if step.Verb == "give" {
+				rest := keystile.Rest{Lineage: lineage, Limit: limit, Tokens: step.Tokens, TakenAt: instant(step.TakenAt), Within: time.Duration(step.WithinMS) * time.Millisecond}
+				if err := counted.GiveBack(ctx, []keystile.Rest{rest}); err != nil {
+					t.Fatal(err)
+				}
+				steps = append(steps, nil)
+				continue
+			}
+			taken := must[keystile.Taken](t)(counted.Take(ctx, keystile.Take{Lineage: lineage, Limit: limit, Tokens: step.Tokens}))
+			quota := keystile.QuotaOf(limit, taken.State, taken.Clock)
+			var wait any
+			if after, ever := quota.RetryAfter(); ever {
+				wait = after.Milliseconds()
+			}
+			steps = append(steps, object{"taken": taken.Tokens, "remaining": quota.Remaining(),
+				"reset_ms": quota.Reset().Milliseconds(), "retry_after_ms": wait})
+		}
+		return object{"steps": steps}
 	})
 }
 

@@ -16,6 +16,8 @@ pub(crate) use dist::{Archive, dist};
 const MODULE: &str = "bindings/go";
 /// A separate module, whose routers the main one must not make its users depend on.
 const ROUTERS: &str = "bindings/go/examples/routers";
+/// A separate module, so that the main one does not make its users depend on a client for Redis.
+const REDIS: &str = "bindings/go/keystileredis";
 /// The linter, run by its path, so that the module does not depend on it.
 const STATICCHECK: &str = "honnef.co/go/tools/cmd/staticcheck@v0.8.2";
 /// The targets of `go test -fuzz`, and the number of inputs for each.
@@ -78,10 +80,16 @@ fn are_copied(workspace: &Workspace) -> TaskResult {
 /// Each file that the module has a copy of, and the copy.
 fn copies(workspace: &Workspace) -> Result<Vec<(PathBuf, PathBuf)>, String> {
     let module = workspace.path(MODULE);
-    let mut copies = vec![(
-        workspace.path("include/keystile.h"),
-        module.join("internal/capi/keystile.h"),
-    )];
+    let mut copies = vec![
+        (
+            workspace.path("include/keystile.h"),
+            module.join("internal/capi/keystile.h"),
+        ),
+        (
+            workspace.path("adapters/redis/src/limits.lua"),
+            workspace.path(REDIS).join("limits.lua"),
+        ),
+    ];
     for kind in ["sqlite", "postgres"] {
         let from = workspace.path("adapters/store/migrations").join(kind);
         let to = module.join("keystilesql/migrations").join(kind);
@@ -99,7 +107,7 @@ pub(crate) fn tests(workspace: &Workspace) -> TaskResult {
     workspace.cargo("build --quiet --package keystile-cli")?;
     let go = Go { workspace };
     go.is_formatted()?;
-    for module in [MODULE, ROUTERS] {
+    for module in [MODULE, ROUTERS, REDIS] {
         go.run(module, "vet ./...", &[])?;
         go.run(module, &format!("run {STATICCHECK} ./..."), &[])?;
     }
@@ -110,6 +118,7 @@ pub(crate) fn tests(workspace: &Workspace) -> TaskResult {
     let full = [
         ("KEYSTILE_PROGRAM", program.as_str()),
         ("KEYSTILE_REQUIRE_POSTGRES", "1"),
+        ("KEYSTILE_REQUIRE_REDIS", "1"),
         ("KEYSTILE_REQUIRE_GO", "1"),
         ("GODEBUG", "cgocheck=1"),
     ];
@@ -118,6 +127,7 @@ pub(crate) fn tests(workspace: &Workspace) -> TaskResult {
     let race = "test -race -gcflags=modernc.org/...=-race=false -timeout 25m ./...";
     go.run(MODULE, race, &full)?;
     go.run(ROUTERS, "test ./...", &[])?;
+    go.run(REDIS, "test -race ./...", &full)?;
     // Tests that take long or measure memory, without the race detector.
     let line = "test -timeout 25m -run Million|Allocates|Suite|TenThousand . ./keystilesql";
     go.run(MODULE, line, &[])?;

@@ -200,6 +200,18 @@ func TestPostgreSQLIsALedger(t *testing.T) {
 	})
 }
 
+func TestLimitsInPostgreSQLAreLimits(t *testing.T) {
+	server := startPostgres(t)
+	storetest.RunLimits(t, func(t *testing.T, keys keystile.Batch) keystile.Limits {
+		source, _ := server.database(t)
+		store := openPostgres(t, source)
+		if err := store.Commit(context.Background(), keys); err != nil {
+			t.Fatal(err)
+		}
+		return keystile.NewStoredLimits(store)
+	})
+}
+
 func TestPostgreSQLKeepsTemplates(t *testing.T) {
 	server := startPostgres(t)
 	storetest.RunTemplates(t, func(t *testing.T) keystile.TemplateStore {

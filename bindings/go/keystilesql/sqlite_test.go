@@ -34,6 +34,16 @@ func TestSQLiteIsALedger(t *testing.T) {
 	})
 }
 
+func TestLimitsInSQLiteAreLimits(t *testing.T) {
+	storetest.RunLimits(t, func(t *testing.T, keys keystile.Batch) keystile.Limits {
+		store := openSQLite(t, filepath.Join(t.TempDir(), "keys.db"))
+		if err := store.Commit(context.Background(), keys); err != nil {
+			t.Fatal(err)
+		}
+		return keystile.NewStoredLimits(store)
+	})
+}
+
 func TestSQLiteKeepsTemplates(t *testing.T) {
 	storetest.RunTemplates(t, func(t *testing.T) keystile.TemplateStore {
 		return openSQLite(t, filepath.Join(t.TempDir(), "keys.db"))

@@ -10,6 +10,8 @@ use crate::workspace::{TaskResult, Workspace, output, run};
 
 /// The module's path, as Go programs import it.
 pub(super) const PATH: &str = "github.com/keystile/keystile/bindings/go";
+/// The folder of the module for Redis, and the end of its path.
+pub(super) const REDIS_FOLDER: &str = "keystileredis";
 /// The platforms that a release should have an archive for.
 const PLATFORMS: [&str; 6] = [
     "linux_amd64",
@@ -57,6 +59,7 @@ pub(crate) fn dist(workspace: &Workspace, to: &Path, others: &[Archive]) -> Task
         write_archive(workspace, &module, archive)?;
     }
     require(workspace, &module, &archives, &version)?;
+    require_release(workspace, &module.join(REDIS_FOLDER), &version)?;
     println!("\nwrote {}", module.display());
     for platform in PLATFORMS {
         if !archives.iter().any(|archive| archive.platform == platform) {
@@ -68,6 +71,7 @@ pub(crate) fn dist(workspace: &Workspace, to: &Path, others: &[Archive]) -> Task
         println!("  git tag {MODULE}/lib/{}/{version}", archive.platform);
     }
     println!("  git tag {MODULE}/{version}");
+    println!("  git tag {MODULE}/{REDIS_FOLDER}/{version}");
     Ok(())
 }
 
@@ -85,6 +89,7 @@ fn copy_module(workspace: &Workspace, module: &Path) -> TaskResult {
         let is_example = name.starts_with("example") || inside == "store_test.go";
         let is_left_out = (inside.ends_with("_test.go") && !is_example)
             || inside.starts_with("testdata/")
+            || inside.starts_with("keystileredis/testdata/")
             || inside.starts_with("examples/routers/")
             || inside.ends_with("link_archive.go")
             || inside == ".gitignore";
@@ -93,7 +98,9 @@ fn copy_module(workspace: &Workspace, module: &Path) -> TaskResult {
         }
     }
     for licence in ["LICENSE-MIT", "LICENSE-APACHE"] {
-        copy(&workspace.path(licence), &module.join(licence))?;
+        for folder in [module, &module.join(REDIS_FOLDER)] {
+            copy(&workspace.path(licence), &folder.join(licence))?;
+        }
     }
     Ok(())
 }
@@ -183,6 +190,15 @@ fn require(
             archive.platform
         ));
     }
+    run(&mut go)
+}
+
+/// Makes a module beside the main one require its release, and not the folder.
+fn require_release(workspace: &Workspace, module: &Path, version: &str) -> TaskResult {
+    let mut go = workspace.command("go");
+    go.current_dir(module).args(["mod", "edit"]);
+    go.arg(format!("-require={PATH}@{version}"));
+    go.arg(format!("-dropreplace={PATH}"));
     run(&mut go)
 }
 

@@ -4,8 +4,8 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-use super::dist::{Archive, PATH, dist, write};
-use super::{MODULE, copy, platform};
+use super::dist::{Archive, PATH, REDIS_FOLDER, dist, write};
+use super::{MODULE, REDIS, copy, platform};
 use crate::capi;
 use crate::workspace::{TaskResult, Workspace, output, run};
 
@@ -52,6 +52,24 @@ pub(super) fn release(workspace: &Workspace) -> TaskResult {
     }
     run(&mut proxy.go(&program, "mod vendor"))?;
     empty(&proxy.cache)?;
+    run(&mut proxy.go(&program, "run -mod=vendor ."))?;
+    with_redis(workspace, &proxy)
+}
+
+/// The same for a program that uses the module for Redis.
+fn with_redis(workspace: &Workspace, proxy: &Proxy<'_>) -> TaskResult {
+    let program = workspace.target_path("go/vendored-redis");
+    empty(&program)?;
+    let own = workspace.path(REDIS);
+    copy(
+        &own.join("testdata/consumer/main.go"),
+        &program.join("main.go"),
+    )?;
+    copy(&own.join("go.sum"), &program.join("go.sum"))?;
+    go_mod(&program, "")?;
+    let get = format!("get {PATH}/{REDIS_FOLDER}@{}", proxy.version);
+    run(&mut proxy.go(&program, &get))?;
+    run(&mut proxy.go(&program, "mod vendor"))?;
     run(&mut proxy.go(&program, "run -mod=vendor ."))
 }
 
@@ -90,6 +108,10 @@ impl<'a> Proxy<'a> {
         empty(&proxy.cache)?;
         let module = to.join(MODULE);
         proxy.add(&module, PATH)?;
+        proxy.add(
+            &module.join(REDIS_FOLDER),
+            &format!("{PATH}/{REDIS_FOLDER}"),
+        )?;
         for name in [platform(), proxy.other.clone()] {
             proxy.add(
                 &module.join("lib").join(&name),

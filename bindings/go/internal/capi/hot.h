@@ -104,6 +104,54 @@ static inline keystile_status ks_admit(const keystile_keyring *keyring, uint64_t
     return status;
 }
 
+/* As ks_check, with the whole ticket, and what to take if tokens are needed. */
+static inline keystile_status ks_check_tokens(const keystile_keyring *keyring, const char *key,
+                                              size_t key_len,
+                                              const keystile_requirement *requirement,
+                                              const char *method, size_t method_len,
+                                              const char *path, size_t path_len,
+                                              const char *environment, size_t environment_len,
+                                              uint32_t family, const uint8_t *address,
+                                              uint32_t path_profile, uint64_t now,
+                                              keystile_decision *decision, keystile_ticket *ticket,
+                                              keystile_token_request *wanted) {
+    keystile_request request;
+    ks_request(&request, requirement, method, method_len, path, path_len, environment,
+               environment_len, family, address, path_profile);
+    keystile_status status =
+        keystile_keyring_check(keyring, key, key_len, &request, now, decision, NULL, ticket);
+    if (status == KEYSTILE_NEEDS_TOKENS) {
+        keystile_status read = keystile_ticket_tokens(ticket, wanted);
+        return read == KEYSTILE_OK ? status : read;
+    }
+    return status;
+}
+
+/* The ticket becomes the next one, if there is one. */
+static inline keystile_status ks_grant(const keystile_keyring *keyring, keystile_ticket *ticket,
+                                       const char *key, size_t key_len,
+                                       const keystile_requirement *requirement, const char *method,
+                                       size_t method_len, const char *path, size_t path_len,
+                                       const char *environment, size_t environment_len,
+                                       uint32_t family, const uint8_t *address,
+                                       uint32_t path_profile, uint32_t tokens, uint64_t state,
+                                       uint64_t asked_at, uint64_t taken_at, uint8_t degraded,
+                                       uint64_t now, keystile_decision *decision) {
+    keystile_request request;
+    keystile_grant grant;
+    memset(&grant, 0, sizeof grant);
+    grant.struct_size = sizeof grant;
+    grant.tokens = tokens;
+    grant.state = state;
+    grant.asked_at = asked_at;
+    grant.taken_at = taken_at;
+    grant.degraded = degraded;
+    ks_request(&request, requirement, method, method_len, path, path_len, environment,
+               environment_len, family, address, path_profile);
+    return keystile_keyring_grant(keyring, ticket, key, key_len, &request, &grant, now, decision,
+                                  NULL, ticket);
+}
+
 static inline keystile_status ks_verify(const keystile_verifier *verifier, const char *key,
                                         size_t key_len, const keystile_record *record,
                                         const keystile_requirement *requirement,

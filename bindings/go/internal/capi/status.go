@@ -10,6 +10,7 @@ type Status int32
 const (
 	OK          Status = C.KEYSTILE_OK
 	NeedsRecord Status = C.KEYSTILE_NEEDS_RECORD
+	NeedsTokens Status = C.KEYSTILE_NEEDS_TOKENS
 )
 
 // The statuses of refusals.

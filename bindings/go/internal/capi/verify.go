@@ -120,6 +120,10 @@ type KeyringOptions struct {
 	TTLMillis       uint64
 	AbsentTTLMillis uint64
 	ClockSkewMillis uint64
+	// LeaseMillis is 0 for limits that the keyring counts itself.
+	LeaseMillis    uint64
+	LeaseProcesses uint32
+	LeaseShare     uint32
 }
 
 // DurationNone means zero, because 0 selects the default.
@@ -135,6 +139,9 @@ func NewKeyring(verifier *Verifier, options *KeyringOptions) (*Keyring, *Failure
 		absent_ttl_millis: C.uint64_t(options.AbsentTTLMillis),
 		clock_skew_millis: C.uint64_t(options.ClockSkewMillis),
 		monotonic_clock:   1,
+		lease_millis:      C.uint64_t(options.LeaseMillis),
+		lease_processes:   C.uint32_t(options.LeaseProcesses),
+		lease_share:       C.uint32_t(options.LeaseShare),
 	}
 	own.struct_size = C.size_t(unsafe.Sizeof(own))
 	carryValues(&own)
@@ -163,7 +170,7 @@ type Window struct{ Begun, Span uint64 }
 func BootNanos() uint64 { return uint64(C.ks_boot_nanos()) }
 
 // Check decides by a cached record, or returns NeedsRecord and as of which invalidation the
-// record must be fetched. It returns LeaseEnded outside of the window.
+// record must be fetched, or NeedsTokens. It returns LeaseEnded outside of the window.
 func (k *Keyring) Check(key string, request *Request, now uint64, window Window, decision *Decision) (asOf uint64, status Status) {
 	var family C.uint32_t
 	var bytes [16]byte
@@ -186,7 +193,7 @@ func (k *Keyring) Check(key string, request *Request, now uint64, window Window,
 }
 
 // Admit decides by a fetched record, nil for none, and what its lineage has spent, nil if that
-// is not known, and caches it with a value. NeedsRecord means that an invalidation overtook the
+// is not known, and caches it with a value. It may return NeedsTokens. NeedsRecord means that an invalidation overtook the
 // fetch.
 func (k *Keyring) Admit(before uint64, key string, request *Request, record *Record, usage *Usage, value any, now uint64, decision *Decision) (asOf uint64, status Status) {
 	address := AddressOf(request.Address)
@@ -255,6 +262,7 @@ func (k *Keyring) Reset() Status {
 // KeyringStats is keystile_keyring_stats.
 type KeyringStats struct {
 	Entries, Fetches, Overtaken, Evictions, Invalidations, AbsentHits, UsesLost, VersionsLost, LimitsLost, LineagesRefused uint64
+	TokensTaken, TokensReturned, TokensLost, RefusedFromMemory, Degraded                                                   uint64
 }
 
 // Stats returns the counters so far.
@@ -278,6 +286,12 @@ func (k *Keyring) Stats() KeyringStats {
 		VersionsLost:    uint64(stats.versions_lost),
 		LimitsLost:      uint64(stats.limits_lost),
 		LineagesRefused: uint64(stats.lineages_refused),
+
+		TokensTaken:       uint64(stats.tokens_taken),
+		TokensReturned:    uint64(stats.tokens_returned),
+		TokensLost:        uint64(stats.tokens_lost),
+		RefusedFromMemory: uint64(stats.refused_from_memory),
+		Degraded:          uint64(stats.degraded),
 	}
 }
 

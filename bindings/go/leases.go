@@ -1,0 +1,62 @@
+package keystile
+
+import (
+	"fmt"
+	"time"
+
+	"github.com/keystile/keystile/bindings/go/internal/capi"
+)
+
+// Limits of [Leases] and [Options.LimitsTimeout], and defaults.
+const (
+	leaseLengthDefault   = time.Second
+	limitsTimeoutDefault = time.Second
+)
+
+// Leases are how an [Authenticator] takes tokens of [Options.Limits]: for how long it may use what
+// it took, and what it does while it cannot take any. The zero value of a field selects its
+// default.
+//
+// With leases of a length L, at most burst + limit × (T + L) / window requests of a lineage pass
+// in any time T in all processes together. Of the tokens that are free some may be refused to one
+// process because others hold them: about a quarter of a burst if no more processes hold leases
+// than are named here.
+type Leases struct {
+	// Length is the time L, 1 ms to 10 s; by default 1 s. Tokens are used for three eighths of
+	// it, and those that are left are given back within the other five. A negative value turns
+	// leases off: each request takes a token of its own.
+	Length time.Duration
+	// Processes is how many processes hold leases at once, 1 to 100,000; by default 4. Each asks
+	// for no more tokens at once than a quarter of a burst, divided by this, or for one.
+	Processes uint32
+	// Share is by how many processes each limit is divided while tokens cannot be taken, 1 to
+	// 100,000: as many as there are at most, or the limits are not kept. A process then lets its
+	// part of each limit pass. By default there is no such part: requests of keys with a rate
+	// limit are refused meanwhile, with [CauseStoreUnavailable].
+	Share uint32
+}
+
+// usable returns for how long tokens may be used; within, until when they are taken back.
+func (l Leases) usable() time.Duration {
+	return spanOf(spanMillis(max(orDefault(l.Length, leaseLengthDefault), 0)) * 3 / 8)
+}
+
+func (l Leases) within() time.Duration {
+	return max(orDefault(l.Length, leaseLengthDefault), 0).Truncate(time.Millisecond) - l.usable()
+}
+
+// shareLimits fills in how the keyring takes tokens, if there are limits to take them of.
+func (o *Options) shareLimits(asked *capi.KeyringOptions) error {
+	if o.Limits == nil {
+		if o.Leases != (Leases{}) || o.LimitsTimeout != 0 {
+			return fmt.Errorf("%w: Leases and LimitsTimeout need Limits", ErrLimit)
+		}
+		return nil
+	}
+	if o.LimitsTimeout < 0 {
+		return fmt.Errorf("%w: LimitsTimeout must be above 0", ErrLimit)
+	}
+	asked.LeaseMillis = orZeroMillis(orDefault(o.Leases.Length, leaseLengthDefault))
+	asked.LeaseProcesses, asked.LeaseShare = o.Leases.Processes, o.Leases.Share
+	return nil
+}
