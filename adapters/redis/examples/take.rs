@@ -1,8 +1,10 @@
 //! Takes tokens of a lineage's rate limit on a Redis server, and prints how many it got:
 //! `take redis://127.0.0.1 1AbCdEfGhIjKlMnO 100 7` for 7 tokens of a limit of 100 a day.
 
+#![allow(clippy::print_stdout, reason = "it prints what it took")]
+
+use core::error::Error;
 use std::env;
-use std::error::Error;
 
 use keystile::{Millis, RateLimit};
 use keystile_redis::{RedisLimits, RedisOptions};
