@@ -179,7 +179,8 @@ func TestThreeProcessesLetOneLimitPass(t *testing.T) {
 						return stats.TokensTaken == used[process]+stats.TokensReturned
 					})
 				}
-				fleet.clock.advance(600 * time.Millisecond)
+				// What was refused is remembered for a length from the answer on.
+				fleet.clock.advance(1600 * time.Millisecond)
 			}
 			if all != 100 {
 				t.Errorf("%d of 720 requests pass", all)
@@ -467,7 +468,7 @@ func TestExplainShowsWhatAllHaveSpent(t *testing.T) {
 
 func TestALineageThatCannotBeReadStopsNoOther(t *testing.T) {
 	fleet := newFleet(t)
-	key, other := fleet.hourly(10), fleet.hourly(10)
+	key, other, third := fleet.hourly(10), fleet.hourly(10), fleet.hourly(10)
 	process := fleet.process(keystile.Leases{Length: -1, Share: 2})
 	fleet.limits.fail(func(take keystile.Take) error {
 		if take.Lineage == key.Record.Lineage {
@@ -486,6 +487,17 @@ func TestALineageThatCannotBeReadStopsNoOther(t *testing.T) {
 	}
 	if stats := process.Stats(); stats.Degraded != 0 || stats.LimitsFailed != 3 {
 		t.Errorf("a share would be a guess: %+v", stats)
+	}
+	// Others do not wait for one that tries, as if the limits were away.
+	_, _ = process.Check(context.Background(), key.Key.Expose(), keystile.Request{})
+	release, passed := fleet.limits.hang(), make(chan bool)
+	for _, one := range []*keystile.Change{other, third} {
+		go func() { passed <- fleet.passes(process, one) }()
+	}
+	eventually(t, "both ask", func() bool { return fleet.limits.waiting.Load() == 2 })
+	release()
+	if first, second := <-passed, <-passed; !first || !second {
+		t.Error("refused")
 	}
 }
 
