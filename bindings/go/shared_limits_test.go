@@ -405,10 +405,9 @@ func TestTokensAreNotUsedAfterTheirTime(t *testing.T) {
 	key := fleet.hourly(1_000)
 	// Used for 15 ms.
 	process := fleet.process(keystile.Leases{Length: 40 * time.Millisecond, Processes: 2})
-	if !fleet.passes(process, key) {
-		t.Fatal("refused")
-	}
-	release := fleet.limits.hang()
+	// It asks for many at once now, and has none.
+	used := fleet.useUpLeases(process, key, 16)
+	calls, release := process.Stats().LimitsAsked, fleet.limits.hang()
 	passed := make(chan uint64)
 	go func() { passed <- fleet.passed(process, key, 8) }()
 	eventually(t, "one asks", func() bool { return fleet.limits.waiting.Load() > 0 })
@@ -418,22 +417,41 @@ func TestTokensAreNotUsedAfterTheirTime(t *testing.T) {
 		t.Errorf("%d of 8 pass", all)
 	}
 	// What the first call has taken was too old for the others: they asked again.
-	eventually(t, "the others are given back", func() bool {
+	if again := process.Stats().LimitsAsked - calls; again < 2 {
+		t.Errorf("%d call", again)
+	}
+	eventually(t, "what was too old is given back", func() bool {
+		fleet.clock.advance(16 * time.Millisecond)
 		stats := process.Stats()
-		return stats.TokensTaken == 9+stats.TokensReturned
+		return stats.TokensTaken == used+8+stats.TokensReturned
 	})
+}
+
+// useUpLeases uses a key until its process takes so many tokens at once, and has none left. It
+// returns how many were used.
+func (f *fleet) useUpLeases(process *keystile.Authenticator, key *keystile.Change, tokens uint64) (used uint64) {
+	f.Helper()
+	for before, last := uint64(0), uint64(0); ; {
+		stats := process.Stats()
+		if stats.TokensTaken > before {
+			before, last = stats.TokensTaken, stats.TokensTaken-before
+		}
+		if last >= tokens && stats.TokensTaken == used+stats.TokensReturned {
+			return used
+		}
+		if !f.passes(process, key) {
+			f.Fatal("refused")
+		}
+		used++
+	}
 }
 
 func TestRequestsThatWaitTogetherShareACall(t *testing.T) {
 	fleet := newFleet(t)
 	key := fleet.hourly(1_000)
 	process := fleet.process(keystile.Leases{Length: 10 * time.Second, Processes: 1})
-	for process.Stats().LimitsAsked < 4 { // It asks for several now.
-		if !fleet.passes(process, key) {
-			t.Fatal("refused")
-		}
-	}
-	release := fleet.limits.hang()
+	fleet.useUpLeases(process, key, 4)
+	calls, release := process.Stats().LimitsAsked, fleet.limits.hang()
 	passed := make(chan uint64)
 	go func() { passed <- fleet.passed(process, key, 200) }()
 	eventually(t, "one asks", func() bool { return fleet.limits.waiting.Load() == 1 })
@@ -444,6 +462,10 @@ func TestRequestsThatWaitTogetherShareACall(t *testing.T) {
 	release()
 	if all := <-passed; all != 200 {
 		t.Errorf("%d of 200 pass", all)
+	}
+	// The second call is for all that wait.
+	if again := process.Stats().LimitsAsked - calls; again > 10 {
+		t.Errorf("%d calls", again)
 	}
 }
 
