@@ -411,6 +411,7 @@ func TestTokensAreNotUsedAfterTheirTime(t *testing.T) {
 	passed := make(chan uint64)
 	go func() { passed <- fleet.passed(process, key, 8) }()
 	eventually(t, "one asks", func() bool { return fleet.limits.waiting.Load() > 0 })
+	eventually(t, "the others wait", func() bool { return keystile.WaitingForTokens(process) == 7 })
 	time.Sleep(100 * time.Millisecond)
 	release()
 	if all := <-passed; all != 8 {
@@ -455,7 +456,7 @@ func TestRequestsThatWaitTogetherShareACall(t *testing.T) {
 	passed := make(chan uint64)
 	go func() { passed <- fleet.passed(process, key, 200) }()
 	eventually(t, "one asks", func() bool { return fleet.limits.waiting.Load() == 1 })
-	time.Sleep(20 * time.Millisecond)
+	eventually(t, "the others wait", func() bool { return keystile.WaitingForTokens(process) == 199 })
 	if calls := fleet.limits.waiting.Load(); calls != 1 {
 		t.Errorf("%d calls at once", calls)
 	}
@@ -464,7 +465,7 @@ func TestRequestsThatWaitTogetherShareACall(t *testing.T) {
 		t.Errorf("%d of 200 pass", all)
 	}
 	// The second call is for all that wait.
-	if again := process.Stats().LimitsAsked - calls; again > 10 {
+	if again := process.Stats().LimitsAsked - calls; again > 3 {
 		t.Errorf("%d calls", again)
 	}
 }
