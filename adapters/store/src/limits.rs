@@ -78,7 +78,7 @@ pub trait Limits: Send + Sync {
 ///
 /// impl Limits for Away {
 ///     fn take<'a>(&'a self, _: &'a Take) -> LimitsFuture<'a, Taken> {
-///         Box::pin(async { Err(StoreError::unavailable("no route to the server")) })
+///         Box::pin(async { Err(StoreError::unavailable(std::io::Error::other("no route"))) })
 ///     }
 ///     fn give_back<'a>(&'a self, _: &'a [Rest]) -> LimitsFuture<'a, ()> {
 ///         Box::pin(async { Ok(()) })
