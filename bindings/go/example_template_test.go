@@ -64,6 +64,11 @@ func ExampleStoredTemplate() {
 		return fmt.Sprint(was.Template.Permissions().Strings(), was.Until.Equal(now))
 	}
 	fmt.Println(changed.Version, former(changed.Former[0]))
+
+	// A batch can rely on the version that was read; a preset has none.
+	var relied *keystile.TemplateVersion = pro.Unchanged()
+	preset := keystile.Must(keystile.FindTemplate(ctx, store, "admin"))
+	fmt.Println(relied.Name, relied.Version, preset.Unchanged() == nil)
 	// Output:
 	// <nil>
 	// [read] true
@@ -71,4 +76,5 @@ func ExampleStoredTemplate() {
 	// true
 	// true
 	// 2 [read] true
+	// pro 1 true
 }

@@ -83,3 +83,13 @@ func RatesOf(m *MemoryLimits, lineage KeyID) (limits, lineages int) {
 func QuotaOf(l RateLimit, state RateState, now time.Time) Quota {
 	return Quota{capi.Quota{Limit: l.limit, State: uint64(state), Now: millisOf(now)}}
 }
+
+// WaitingForTokens returns how many requests wait for tokens that another one takes.
+func WaitingForTokens(a *Authenticator) (waiting uint32) {
+	a.tokens.mutex.Lock()
+	defer a.tokens.mutex.Unlock()
+	for _, call := range a.tokens.shared {
+		waiting += call.waiting
+	}
+	return waiting
+}

@@ -48,7 +48,7 @@ var zeroValues = []any{
 	keystile.ImportSummary{}, keystile.LineProblem{}, keystile.LineResult(""), keystile.LineReport{}, keystile.PortableLine{},
 	keystile.IssueOnce{}, keystile.IssueNote{}, keystile.IssueAnswer{}, keystile.OnceIssued{}, keystile.ApplyOptions{},
 	keystile.Applied{}, keystile.Take{}, keystile.Taken{}, keystile.Rest{}, keystile.MemoryLimits{}, keystile.StoredLimits{},
-	keystile.Leases{},
+	keystile.Leases{}, keystile.TemplateVersion{},
 	keystilehttp.Guard{}, keystilehttp.Options{}, keystilehttp.VerifiedKey{},
 	keystilepgx.Store{}, keystilesql.Store{},
 }

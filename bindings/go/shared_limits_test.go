@@ -179,7 +179,8 @@ func TestThreeProcessesLetOneLimitPass(t *testing.T) {
 						return stats.TokensTaken == used[process]+stats.TokensReturned
 					})
 				}
-				fleet.clock.advance(600 * time.Millisecond)
+				// What was refused is remembered for a length from the answer on.
+				fleet.clock.advance(1600 * time.Millisecond)
 			}
 			if all != 100 {
 				t.Errorf("%d of 720 requests pass", all)
@@ -404,45 +405,68 @@ func TestTokensAreNotUsedAfterTheirTime(t *testing.T) {
 	key := fleet.hourly(1_000)
 	// Used for 15 ms.
 	process := fleet.process(keystile.Leases{Length: 40 * time.Millisecond, Processes: 2})
-	if !fleet.passes(process, key) {
-		t.Fatal("refused")
-	}
-	release := fleet.limits.hang()
+	// It asks for many at once now, and has none.
+	used := fleet.useUpLeases(process, key, 16)
+	calls, release := process.Stats().LimitsAsked, fleet.limits.hang()
 	passed := make(chan uint64)
 	go func() { passed <- fleet.passed(process, key, 8) }()
 	eventually(t, "one asks", func() bool { return fleet.limits.waiting.Load() > 0 })
+	eventually(t, "the others wait", func() bool { return keystile.WaitingForTokens(process) == 7 })
 	time.Sleep(100 * time.Millisecond)
 	release()
 	if all := <-passed; all != 8 {
 		t.Errorf("%d of 8 pass", all)
 	}
 	// What the first call has taken was too old for the others: they asked again.
-	eventually(t, "the others are given back", func() bool {
+	if again := process.Stats().LimitsAsked - calls; again < 2 {
+		t.Errorf("%d call", again)
+	}
+	eventually(t, "what was too old is given back", func() bool {
+		fleet.clock.advance(16 * time.Millisecond)
 		stats := process.Stats()
-		return stats.TokensTaken == 9+stats.TokensReturned
+		return stats.TokensTaken == used+8+stats.TokensReturned
 	})
+}
+
+// useUpLeases uses a key until its process takes so many tokens at once, and has none left. It
+// returns how many were used.
+func (f *fleet) useUpLeases(process *keystile.Authenticator, key *keystile.Change, tokens uint64) (used uint64) {
+	f.Helper()
+	for before, last := uint64(0), uint64(0); ; {
+		stats := process.Stats()
+		if stats.TokensTaken > before {
+			before, last = stats.TokensTaken, stats.TokensTaken-before
+		}
+		if last >= tokens && stats.TokensTaken == used+stats.TokensReturned {
+			return used
+		}
+		if !f.passes(process, key) {
+			f.Fatal("refused")
+		}
+		used++
+	}
 }
 
 func TestRequestsThatWaitTogetherShareACall(t *testing.T) {
 	fleet := newFleet(t)
 	key := fleet.hourly(1_000)
 	process := fleet.process(keystile.Leases{Length: 10 * time.Second, Processes: 1})
-	for process.Stats().LimitsAsked < 4 { // It asks for several now.
-		if !fleet.passes(process, key) {
-			t.Fatal("refused")
-		}
-	}
-	release := fleet.limits.hang()
+	fleet.useUpLeases(process, key, 4)
+	calls, release := process.Stats().LimitsAsked, fleet.limits.hang()
 	passed := make(chan uint64)
 	go func() { passed <- fleet.passed(process, key, 200) }()
 	eventually(t, "one asks", func() bool { return fleet.limits.waiting.Load() == 1 })
-	time.Sleep(20 * time.Millisecond)
+	eventually(t, "the others wait", func() bool { return keystile.WaitingForTokens(process) == 199 })
 	if calls := fleet.limits.waiting.Load(); calls != 1 {
 		t.Errorf("%d calls at once", calls)
 	}
 	release()
 	if all := <-passed; all != 200 {
 		t.Errorf("%d of 200 pass", all)
+	}
+	// The second call is for all that wait.
+	if again := process.Stats().LimitsAsked - calls; again > 3 {
+		t.Errorf("%d calls", again)
 	}
 }
 
@@ -467,7 +491,7 @@ func TestExplainShowsWhatAllHaveSpent(t *testing.T) {
 
 func TestALineageThatCannotBeReadStopsNoOther(t *testing.T) {
 	fleet := newFleet(t)
-	key, other := fleet.hourly(10), fleet.hourly(10)
+	key, other, third := fleet.hourly(10), fleet.hourly(10), fleet.hourly(10)
 	process := fleet.process(keystile.Leases{Length: -1, Share: 2})
 	fleet.limits.fail(func(take keystile.Take) error {
 		if take.Lineage == key.Record.Lineage {
@@ -486,6 +510,17 @@ func TestALineageThatCannotBeReadStopsNoOther(t *testing.T) {
 	}
 	if stats := process.Stats(); stats.Degraded != 0 || stats.LimitsFailed != 3 {
 		t.Errorf("a share would be a guess: %+v", stats)
+	}
+	// Others do not wait for one that tries, as if the limits were away.
+	_, _ = process.Check(context.Background(), key.Key.Expose(), keystile.Request{})
+	release, passed := fleet.limits.hang(), make(chan bool)
+	for _, one := range []*keystile.Change{other, third} {
+		go func() { passed <- fleet.passes(process, one) }()
+	}
+	eventually(t, "both ask", func() bool { return fleet.limits.waiting.Load() == 2 })
+	release()
+	if first, second := <-passed, <-passed; !first || !second {
+		t.Error("refused")
 	}
 }
 

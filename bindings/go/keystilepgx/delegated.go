@@ -118,6 +118,11 @@ func (s *Store) RemovedKeys(ctx context.Context, after string, limit int) (keyst
 	return s.shared().RemovedKeys(ctx, after, limit)
 }
 
+// ReplaceRate is [keystilesql.Store.ReplaceRate].
+func (s *Store) ReplaceRate(ctx context.Context, lineage keystile.KeyID, before, after keystile.RateState) (bool, error) {
+	return s.shared().ReplaceRate(ctx, lineage, before, after)
+}
+
 // RequireTables is [keystilesql.Store.RequireTables].
 func (s *Store) RequireTables(ctx context.Context) error {
 	return s.shared().RequireTables(ctx)
