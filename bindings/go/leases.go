@@ -19,7 +19,7 @@ const (
 //
 // With leases of a length L, at most burst + limit × (T + L) / window requests of a lineage pass
 // in any time T in all processes together. Of the tokens that are free some may be refused to one
-// process because others hold them: about a quarter of a burst if no more processes hold leases
+// process because others hold them: at most a quarter of a burst if no more processes hold leases
 // than are named here.
 type Leases struct {
 	// Length is the time L, 1 ms to 10 s; by default 1 s. Tokens are used for three eighths of
@@ -27,7 +27,8 @@ type Leases struct {
 	// leases off: each request takes a token of its own.
 	Length time.Duration
 	// Processes is how many processes hold leases at once, 1 to 100,000; by default 4. Each asks
-	// for no more tokens at once than a quarter of a burst, divided by this, or for one.
+	// for no more tokens at once than, divided by four times this, the limit lets pass in Length,
+	// or a burst if that is less; but for one at least.
 	Processes uint32
 	// Share is by how many processes each limit is divided while tokens cannot be taken, 1 to
 	// 100,000: as many as there are at most, or the limits are not kept. A process then lets its

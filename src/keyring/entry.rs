@@ -222,14 +222,14 @@ impl<T> Entry<T> {
         if share.is_some_and(Share::is_used_up) {
             // None is spent in vain, nor asked for.
             let state = lease.state();
-            let exhausted = if lease.is_refused(clock.now) {
+            let exhausted = if lease.is_refused(clock.not_before) {
                 Exhausted::RateLimit
             } else {
                 Exhausted::Uses
             };
             return Err(SpendError::Exhausted(exhausted, state));
         }
-        match lease.take(clock.now) {
+        match lease.take(clock.now, clock.not_before) {
             Token::Taken(left) => {
                 self.pass(extras, lease, limit.give_back(lease.state(), left), clock)
             }

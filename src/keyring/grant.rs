@@ -188,7 +188,7 @@ impl<T> Keyring<T> {
         taken: &Taken,
         clock: Clock,
     ) -> Judged {
-        let state = self.state_in(taken.state);
+        let state = taken.state.moved(clock.now, clock.limits);
         let Some(others) = taken.tokens.checked_sub(1) else {
             self.refuse(ticket, state, clock);
             return self.judge_by(entry?, ticket, clock, |entry| {
@@ -287,7 +287,7 @@ impl<T> Keyring<T> {
         let Some(lease) = entry.and_then(Entry::lease) else {
             return leave(fresh);
         };
-        let rests = lease.put(taken.tokens, fresh, state, taken.asked_at, clock.now);
+        let rests = lease.put(taken.tokens, fresh, state, taken.asked_at, clock.not_before);
         rests.into_iter().flatten().for_each(leave);
         if lease.left() > 0 {
             self.hold_tokens(ticket.key_id);
@@ -300,13 +300,14 @@ impl<T> Keyring<T> {
         let quota = ticket.limit.quota(clock.state_out(state), clock.now);
         let wait = quota.retry_after().unwrap_or(leases.length());
         let wait: Millis = wait.min(leases.length());
-        let until = clock.now.plus(wait).unwrap_or(clock.now);
+        let at = clock.not_before;
+        let until = at.plus(wait).unwrap_or(at);
         let entries = self.entries.pin();
         let _lock = self.lock_of(self.hasher.hash_one(ticket.key_id));
         let entry = entries.get(&ticket.key_id);
         let entry = entry.filter(|entry| entry.rate_limit() == Some(&ticket.limit));
         if let Some(lease) = entry.and_then(Entry::lease)
-            && let Some(rest) = lease.refuse(state, until, clock.now)
+            && let Some(rest) = lease.refuse(state, until, at)
         {
             self.leave_tokens(rest, ticket.lineage, ticket.limit);
         }

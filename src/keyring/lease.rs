@@ -87,14 +87,20 @@ impl Lease {
         self.local.as_ref()
     }
 
-    /// Takes a token.
+    /// Takes a token, by the caller's reading of the clock and the latest one: the caller may
+    /// come with an old reading, and the clock may have been set back. The end must lie ahead of
+    /// the one, and not too far ahead of the other.
     #[inline(always)]
-    pub(super) fn take(&self, now: UnixMillis) -> Token {
+    pub(super) fn take(&self, now: UnixMillis, latest: UnixMillis) -> Token {
         let mut word = self.word.load(Ordering::Acquire);
         loop {
             let left = word & TOKENS_MASK;
-            if left == 0 || left == REFUSED || !is_ahead(word, now, self.ahead_max) {
-                return self.without(word, now);
+            if left == 0
+                || left == REFUSED
+                || !is_ahead(word, now, self.ahead_max)
+                || !is_ahead(word, latest, self.ahead_max)
+            {
+                return self.without(word, latest);
             }
             let next = word.wrapping_sub(1);
             if planted(Fault::TokenTakenInTwo) {
@@ -176,6 +182,8 @@ impl Lease {
         let is_usable = is_ahead(end << END_SHIFT, now, self.ahead_max) && end < END_MAX;
         self.state.store(state.to_bits(), Ordering::Relaxed);
         if !is_usable {
+            // The answers are too late for more than the request that waits.
+            self.ask.store(1, Ordering::Relaxed);
             return [before, (fresh.tokens > 0).then_some(fresh)];
         }
         let mut word = self.word.load(Ordering::Acquire);

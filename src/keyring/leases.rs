@@ -16,7 +16,7 @@ const PROCESSES_MAX: u32 = 100_000;
 ///
 /// With leases of a length L, at most `burst + limit × (T + L) / window` requests of a lineage
 /// pass in any time T in all processes together, and of the tokens that are free some may be
-/// refused to one process because others hold them: about a quarter of a burst if no more
+/// refused to one process because others hold them: at most a quarter of a burst if no more
 /// processes hold leases than are named here. The default is a length of 1 s for 4 processes.
 ///
 /// ```
@@ -35,9 +35,8 @@ pub struct Leases {
 }
 
 impl Leases {
-    /// Leases of a length of 0 to 10 s; with 0, each request takes a token of its own. Each
-    /// process asks for no more tokens at once than a quarter of a burst, divided by
-    /// `processes`, or for one.
+    /// Leases of a length of 0 to 10 s; with 0, each request takes a token of its own. For how
+    /// many tokens a process asks at once, see [`tokens_at_once`](Self::tokens_at_once).
     ///
     /// # Errors
     /// [`ErrorKind::Limit`] if the length is out of its range, or the processes are not 1 to
@@ -98,14 +97,33 @@ impl Leases {
         self.share
     }
 
-    /// The most tokens to ask for at once.
-    pub(super) fn tokens_max(&self, limit: &RateLimit) -> u32 {
+    /// The most tokens of a limit that a ticket asks for: what the limit lets pass in a length,
+    /// or a quarter of a burst if that is less, for each of the processes. A process holds the
+    /// tokens of at most two leases of a key at once, and a lineage has two keys at most while one
+    /// replaces the other. So all processes together hold no more than the limit lets pass in a
+    /// length, which the bound adds. At least 1, which the request that asks uses itself.
+    ///
+    /// ```
+    /// use keystile::{Leases, Millis, RateLimit};
+    /// let leases = Leases::new(Millis::from_secs(1), 4)?;
+    /// let fast = RateLimit::new(1_600, Millis::from_secs(1))?;
+    /// assert_eq!(leases.tokens_at_once(&fast), 100);
+    /// let hourly = RateLimit::new(1_600, Millis::from_hours(1))?;
+    /// assert_eq!(leases.tokens_at_once(&hourly), 1, "it lets less than one pass in a second");
+    /// # Ok::<(), keystile::Error>(())
+    /// ```
+    #[must_use]
+    pub fn tokens_at_once(&self, limit: &RateLimit) -> u32 {
         if self.usable() == Millis::ZERO {
             return 1;
         }
-        let part = self.processes.saturating_mul(4);
-        let most = limit.burst().checked_div(part).unwrap_or(1);
-        most.clamp(1, TOKENS_MAX)
+        let holders = u64::from(self.processes).saturating_mul(4);
+        let window = limit.window().get().saturating_mul(holders);
+        let passing = u64::from(limit.limit()).saturating_mul(self.length.get());
+        let passing = passing.checked_div(window).unwrap_or(1);
+        let part = u64::from(limit.burst()).checked_div(holders).unwrap_or(1);
+        let most = passing.min(part).clamp(1, TOKENS_MAX.into());
+        u32::try_from(most).unwrap_or(TOKENS_MAX)
     }
 
     /// The part of a limit that this process may use by itself.

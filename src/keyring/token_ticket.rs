@@ -138,7 +138,7 @@ impl<T> Keyring<T> {
         let leases = self.leases.as_ref()?;
         let (lease, limit) = (entry.lease()?, *entry.rate_limit()?);
         let _lock = self.lock_of(self.hasher.hash_one(id));
-        let tokens = lease.ask(leases.tokens_max(&limit), now);
+        let tokens = lease.ask(leases.tokens_at_once(&limit), now);
         (!lease.is_closed()).then_some(TokenTicket {
             credential,
             request: *request,

@@ -99,8 +99,9 @@ impl<T> Keyring<T> {
     fn take_unused(&self, most: usize, take: impl Fn(&Lease) -> Option<Rest>) -> Vec<UnusedTokens> {
         let mut unused = {
             let mut left = lock(&self.held.left);
-            let from = left.len().saturating_sub(most);
-            left.split_off(from)
+            // The oldest first: their time is over first.
+            let until = left.len().min(most);
+            left.drain(..until).collect::<Vec<_>>()
         };
         // A key's lock is never waited for with the lock of the set held.
         let keys: Vec<KeyId> = lock(&self.held.keys).iter().copied().collect();

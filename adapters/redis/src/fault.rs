@@ -58,7 +58,9 @@ impl Fault {
                 Some("ERR") if error.detail().is_some_and(|text| text.contains(NO_RIGHT)) => {
                     Self::NoRight
                 }
-                Some("KEYSTILE") => Self::Damaged("the stored state of a rate limit is damaged"),
+                Some("KEYSTILE" | "WRONGTYPE") => {
+                    Self::Damaged("the stored state of a rate limit is damaged")
+                }
                 Some(code) => Self::Refused(code.to_owned()),
                 // Such as: there is no master, or the slot has no node.
                 None => Self::Unreachable(error.category().to_owned()),
@@ -76,9 +78,8 @@ impl Fault {
             Self::NoRight => UnavailableKind::NoRight,
             Self::ReadOnly => UnavailableKind::ReadOnly,
             Self::Full => UnavailableKind::Full,
-            Self::NoScript | Self::Damaged(_) | Self::Refused(_) | Self::Answer => {
-                UnavailableKind::Other
-            }
+            Self::Damaged(_) => UnavailableKind::DamagedState,
+            Self::NoScript | Self::Refused(_) | Self::Answer => UnavailableKind::Other,
         }
     }
 }

@@ -17,6 +17,8 @@ use crate::script::{Call, Counting, taken};
 const POLICY_FIELD: &str = "maxmemory_policy:";
 /// The policy that removes nothing.
 const NO_EVICTION: &str = "noeviction";
+/// How much is given back at the same time.
+const RETURNED_AT_ONCE: usize = 64;
 
 /// Rate limits that all processes of a service count on one Redis or Valkey server, or on a
 /// cluster, by its clock.
@@ -124,15 +126,19 @@ impl Limits for RedisLimits {
 
     fn give_back<'a>(&'a self, rests: &'a [Rest]) -> LimitsFuture<'a, ()> {
         Box::pin(async {
-            let calls = rests
-                .iter()
-                .filter(|rest| rest.tokens > 0)
-                .map(async |rest| {
-                    let call = Call::give_back(self.key(&rest.lineage), rest);
-                    self.run(&call, Repeat::Never).await
-                });
-            let answers: Result<Vec<_>, _> = join_all(calls).await.into_iter().collect();
-            Ok(answers.map(drop)?)
+            // A part of the places at a time, so that requests need not wait for them.
+            for rests in rests.chunks(RETURNED_AT_ONCE) {
+                let calls = rests
+                    .iter()
+                    .filter(|rest| rest.tokens > 0)
+                    .map(async |rest| {
+                        let call = Call::give_back(self.key(&rest.lineage), rest);
+                        self.run(&call, Repeat::Never).await
+                    });
+                let answers: Result<Vec<_>, _> = join_all(calls).await.into_iter().collect();
+                answers?;
+            }
+            Ok(())
         })
     }
 }

@@ -78,13 +78,16 @@ impl Link {
             let connection = timeout_at(deadline, self.shared.connection()).await;
             let (mut connection, number) = connection.map_err(|_| Fault::Late)??;
             let must_be_replaced = connection.must_be_replaced();
+            let sent = Instant::now();
             let answer = timeout_at(deadline, connection.send(command, repeat)).await;
             let error = match answer {
                 Ok(Ok(value)) => return Ok(value),
                 Ok(Err(error)) => Some(error),
                 Err(_) => None,
             };
-            if must_be_replaced && error.as_ref().is_none_or(is_lost) {
+            // Of a call that has waited for its turn, little time was left for an answer.
+            let was_waited_for = sent.elapsed().saturating_mul(2) >= self.timeout;
+            if must_be_replaced && error.as_ref().map_or(was_waited_for, is_lost) {
                 self.shared.lost(number);
             }
             let Some(error) = error else {

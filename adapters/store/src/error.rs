@@ -157,6 +157,8 @@ pub enum UnavailableKind {
     ReadOnly,
     /// There is no space left.
     Full,
+    /// What is stored for one key cannot be read. It says nothing about other keys.
+    DamagedState,
     /// The file is not a database.
     NotADatabase,
     /// The file is a damaged database.

@@ -67,7 +67,31 @@ pub trait Limits: Send + Sync {
     fn give_back<'a>(&'a self, rest: &'a [Rest]) -> LimitsFuture<'a, ()>;
 }
 
-/// What the methods of [`Limits`] return.
+/// What the methods of [`Limits`] return: a future in a box, so that the trait can be a `dyn`.
+///
+/// ```
+/// # tokio::runtime::Builder::new_current_thread().build().unwrap().block_on(async {
+/// use keystile_store::{Limits, LimitsFuture, Rest, StoreError, Take, Taken};
+///
+/// /// Limits that are never there.
+/// struct Away;
+///
+/// impl Limits for Away {
+///     fn take<'a>(&'a self, _: &'a Take) -> LimitsFuture<'a, Taken> {
+///         Box::pin(async { Err(StoreError::unavailable(std::io::Error::other("no route"))) })
+///     }
+///     fn give_back<'a>(&'a self, _: &'a [Rest]) -> LimitsFuture<'a, ()> {
+///         Box::pin(async { Ok(()) })
+///     }
+/// }
+///
+/// # let daily = keystile::RateLimit::new(1, keystile::Millis::from_days(1))?;
+/// let limits: &dyn Limits = &Away;
+/// let take = Take::new("1AbCdEfGhIjKlMnO".parse()?, daily, 1);
+/// assert!(limits.take(&take).await.is_err());
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// # }).unwrap();
+/// ```
 pub type LimitsFuture<'a, T> = Pin<Box<dyn Future<Output = Result<T, StoreError>> + Send + 'a>>;
 
 /// A request for tokens of a lineage's rate limit.

@@ -1769,8 +1769,9 @@ typedef struct keystile_keyring_options {
      */
     uint64_t lease_millis;
     /**
-     * How many processes hold leases at once, 1 to 100,000; by default 4. Each asks for no more
-     * tokens at once than a quarter of a burst, divided by this, or for one.
+     * How many processes hold leases at once, 1 to 100,000; by default 4. A ticket asks
+     * for no more tokens than, divided by four times this, the limit lets pass in
+     * `lease_millis`, or a burst if that is less; but for one at least.
      */
     uint32_t lease_processes;
     /**

@@ -178,6 +178,15 @@ struct Callers {
 }
 
 impl Callers {
+    /// The clock after a wait. Tokens are used up to an instant; nothing else depends on it, and
+    /// a program whose limits are its own may have a clock of its own.
+    fn now(&self, now: UnixMillis, begun: Instant) -> UnixMillis {
+        match self.take {
+            Some(_) => after(now, begun),
+            None => now,
+        }
+    }
+
     fn decide<'a>(
         &self,
         keyring: &Keyring<Option<Value>>,
@@ -205,7 +214,7 @@ impl Callers {
                     let found = found.as_ref().map(|(record, usage)| {
                         Found::new(&record.0).with_usage(*usage).with_value(None)
                     });
-                    keyring.admit_with(ticket, found, now)
+                    keyring.admit_with(ticket, found, self.now(now, begun))
                 }
                 Check::NeedsTokens(ticket) => {
                     if takes.next().is_none() {
@@ -218,7 +227,7 @@ impl Callers {
                         .map(|take| take_by(take, self.context, &wanted))
                         .and_then(|taken| granted(taken, asked_at, || after(now, begun)))
                         .unwrap_or(Grant::degraded());
-                    keyring.grant_with(ticket, grant, now, |_| None::<Value>)
+                    keyring.grant_with(ticket, grant, self.now(now, begun), |_| None::<Value>)
                 }
             };
         }

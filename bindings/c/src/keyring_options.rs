@@ -55,8 +55,9 @@ pub struct keystile_keyring_options {
     /// requests pass in all processes. `KEYSTILE_DURATION_NONE`: each request takes a token of
     /// its own. 0: the keyring counts its limits itself.
     pub lease_millis: u64,
-    /// How many processes hold leases at once, 1 to 100,000; by default 4. Each asks for no more
-    /// tokens at once than a quarter of a burst, divided by this, or for one.
+    /// How many processes hold leases at once, 1 to 100,000; by default 4. A ticket asks
+    /// for no more tokens than, divided by four times this, the limit lets pass in
+    /// `lease_millis`, or a burst if that is less; but for one at least.
     pub lease_processes: u32,
     /// By how many processes a limit is divided while tokens cannot be taken, 1 to 100,000: as
     /// many as there are at most. 0: then no request passes.

@@ -270,3 +270,51 @@ fn tokens_that_are_used_and_taken_back_for_longer_would_exceed_the_bound() {
     assert!(most(375, 625) <= bound, "{}", most(375, 625));
     assert!(most(750, 1_000) > bound);
 }
+
+/// A client that sends a burst, waits, sends a few requests slowly and then a burst again.
+#[test]
+fn a_client_that_becomes_slow_and_fast_again_stays_within_the_bound() {
+    let limit = RateLimit::with_burst(16, Millis::from_secs(1), 1_200).unwrap();
+    let leases = Leases::new(Millis::from_secs(1), 1).unwrap();
+    let mut service = Service::structured();
+    let issued = service.issue(&client().rate_limit(limit));
+    let text: &'static [u8] = issued.key.expose().as_bytes().to_vec().leak();
+    let backed = KeyringWithStore::set_up(&service, |builder| builder.shared_limits(leases));
+    backed.put(&issued.record);
+    let keyring = &backed.keyring;
+    let mut bucket = Bucket::new(limit);
+    let ask = |time: u64, bucket: &mut Bucket| {
+        let now = instant(time);
+        let mut check = keyring.check(text, &Request::new(), now);
+        if let Check::NeedsRecord(ticket) = check {
+            let record = backed.fetch(ticket.lookup());
+            check = backed.admit(ticket, record.as_ref(), now);
+        }
+        if let Check::NeedsTokens(ticket) = check {
+            let tokens = bucket.take(ticket.tokens(), time);
+            check = keyring.grant(ticket, Grant::new(tokens, bucket.state, now, now), now);
+        }
+        matches!(check, Check::Decided(Decision::Allow(_), _))
+    };
+    for _ in 0..1_000 {
+        assert!(ask(0, &mut bucket));
+    }
+    let mut time = 200_000;
+    drop(keyring.unused_tokens(instant(time)));
+    for _ in 0..4 {
+        time += 390;
+        assert!(ask(time, &mut bucket));
+        for unused in keyring.unused_tokens(instant(time)) {
+            let taken_at = unused.taken_at.get() - START;
+            let within = unused.within.get();
+            let _ = bucket.give_back(unused.tokens, taken_at, within, time);
+        }
+    }
+    time += 370;
+    let mut passed = 0;
+    while ask(time, &mut bucket) {
+        passed += 1;
+    }
+    // In no time, with a length of a second.
+    assert!(passed <= 1_200 + 16, "{passed} passed at once");
+}

@@ -245,8 +245,9 @@ fn a_refusal_takes_no_tokens_away_that_another_thread_has_brought() {
 
 #[test]
 fn as_many_tokens_are_asked_for_as_are_used() {
-    let asked = Asked::new(64);
-    let most = 16; // A quarter of a burst.
+    let fast = RateLimit::new(64, Millis::from_secs(1)).unwrap();
+    let asked = Asked::with(leases(), &client().rate_limit(fast));
+    let most = 16; // A quarter of a burst, and of what passes in a length.
     let mut seen = Vec::new();
     for turn in 0..7 {
         let tokens = asked.ticket(at(turn)).tokens();

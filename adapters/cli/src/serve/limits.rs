@@ -50,8 +50,8 @@ pub(super) struct LimitsArguments {
     /// 10s. With 0s, each request is counted by itself [default: 1s]
     #[arg(long, value_name = "TIME", value_parser = duration::duration, allow_hyphen_values = true)]
     lease: Option<Millis>,
-    /// How many processes share the limits. Each takes no more at once than a quarter of a burst,
-    /// divided by this [default: 4]
+    /// How many processes share the limits. Each takes at once, divided by four times this, what
+    /// the limit lets pass in --lease, or a burst if that is less [default: 4]
     #[arg(long, value_name = "N", value_parser = values::processes, allow_hyphen_values = true)]
     processes: Option<u32>,
     /// What is done while shared limits cannot be counted. Requests of keys with a rate limit

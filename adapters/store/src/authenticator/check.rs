@@ -184,6 +184,8 @@ impl<S: Store + 'static> Shared<S> {
                         let found = Found::new(record).with_usage(usage);
                         found.with_value(Arc::clone(record))
                     });
+                    // Tokens are used up to an instant, and the fetch may have taken a while.
+                    let now = if self.tokens.is_some() { read } else { now };
                     self.keyring.admit_with(ticket, found, now)
                 }
                 Err(denial) => return Ok(Settled::Answer(Answer::denied(denial))),

@@ -149,12 +149,13 @@ impl<S: Store + 'static> Shared<S> {
             // The core allows nothing without a record.
             (Decision::Allow(_), None) => return Err(Arc::new(StoreError::NotFound)),
         };
-        let usage = self
-            .usage_now(&record, &stored.unwrap_or_default(), now)
-            .await?;
-        record.remaining_uses = usage.remaining.or(record.remaining_uses);
+        // If the limits do not answer, the key is valid all the same: its quota is not known.
+        let stored = stored.unwrap_or_default();
+        if let Ok(usage) = self.usage_now(&record, &stored, now).await {
+            record.remaining_uses = usage.remaining.or(record.remaining_uses);
+            allowed.quota = record.rate_limit.map(|limit| limit.quota(usage.rate, now));
+        }
         allowed.remaining_uses = record.remaining_uses;
-        allowed.quota = record.rate_limit.map(|limit| limit.quota(usage.rate, now));
         Ok(Answer {
             decision: Decision::Allow(allowed),
             record: Some(Arc::new(record)),

@@ -26,6 +26,8 @@ const RETURN_PAUSE: Duration = Duration::from_millis(5);
 /// That without leases: a token is left only if the key was changed while it was taken, and the
 /// limits do not take it back.
 const NO_LEASE_PAUSE: Duration = Duration::from_secs(1);
+/// The most that [`Keyring::unused_tokens`](keystile::Keyring::unused_tokens) returns at once.
+const UNUSED_MAX: usize = 1_024;
 /// Rounds in which a request waits for tokens that another one takes.
 const SHARED_ROUNDS: u32 = 4;
 
@@ -62,26 +64,29 @@ pub(super) struct Tokens {
     counters: Counters,
 }
 
-/// Whose tokens, and by which limit.
+/// The key whose lease the tokens are for, and its limit.
 type Wanted = (KeyId, RateLimit);
+
+/// What those who waited for a call are told: how many they were, and why it has failed if it has.
+type Ended = (u32, Option<Arc<StoreError>>);
 
 struct Call {
     /// Requests that wait for it and have to ask again.
     waiting: u32,
-    /// How many these were, when it has ended.
-    ends: watch::Receiver<u32>,
+    ends: watch::Receiver<Ended>,
 }
 
 /// A call that this request makes for all that wait; dropped, it ends.
 struct Begun<'t> {
     tokens: &'t Tokens,
     wanted: Wanted,
-    ends: watch::Sender<u32>,
+    failure: Option<Arc<StoreError>>,
+    ends: watch::Sender<Ended>,
 }
 
 enum Joined<'t> {
     Begins(Begun<'t>),
-    Waits(watch::Receiver<u32>),
+    Waits(watch::Receiver<Ended>),
 }
 
 /// The one request that tries limits that have failed.
@@ -145,15 +150,23 @@ impl Tokens {
 
     /// Takes tokens for a request and those that ask meanwhile, or waits for another request
     /// that does.
-    pub(super) async fn ask(&self, take: Take) -> Result<Asked, Arc<StoreError>> {
-        match self.join((take.lineage, take.limit)) {
+    pub(super) async fn ask(&self, key_id: KeyId, take: Take) -> Result<Asked, Arc<StoreError>> {
+        if self.fails.load(Ordering::Relaxed) {
+            // One tries them, and none waits for it.
+            return self.take(take).await.map(Asked::Taken);
+        }
+        match self.join((key_id, take.limit)) {
             Joined::Waits(mut ends) => {
                 // It ends in any case, also if its request was dropped.
                 let _ = ends.changed().await;
-                let waited = *ends.borrow();
-                Ok(Asked::Shared(waited))
+                let (waited, failure) = ends.borrow().clone();
+                failure.map_or(Ok(Asked::Shared(waited)), Err)
             }
-            Joined::Begins(_begun) => self.take(take).await.map(Asked::Taken),
+            Joined::Begins(mut begun) => {
+                let taken = self.take(take).await;
+                begun.failure = taken.as_ref().err().cloned();
+                taken.map(Asked::Taken)
+            }
         }
     }
 
@@ -182,7 +195,9 @@ impl Tokens {
             return;
         }
         let rest: Vec<_> = unused.iter().map(Rest::of).collect();
-        let _ = timeout(self.patience, self.limits.give_back(&rest)).await;
+        // Later they are not taken back.
+        let within = Duration::from_millis(self.leases.within().get());
+        let _ = timeout(self.patience.min(within), self.limits.give_back(&rest)).await;
     }
 
     /// A permission to ask. While the limits do not answer, one request at a time has it, and
@@ -204,11 +219,12 @@ impl Tokens {
             call.waiting = call.waiting.saturating_add(1);
             return Joined::Waits(call.ends.clone());
         }
-        let (sender, ends) = watch::channel(0);
+        let (sender, ends) = watch::channel((0, None));
         calls.insert(wanted, Call { waiting: 0, ends });
         Joined::Begins(Begun {
             tokens: self,
             wanted,
+            failure: None,
             ends: sender,
         })
     }
@@ -220,13 +236,15 @@ impl Tokens {
 
 /// Whether the limits do not answer, for whatever lineage.
 fn is_away(error: &StoreError) -> bool {
-    error.unavailable_kind().is_some()
+    let kind = error.unavailable_kind();
+    kind.is_some_and(|kind| kind != UnavailableKind::DamagedState)
 }
 
 impl Drop for Begun<'_> {
     fn drop(&mut self) {
         let call = self.tokens.calls().remove(&self.wanted);
-        self.ends.send_replace(call.map_or(0, |call| call.waiting));
+        let waiting = call.map_or(0, |call| call.waiting);
+        self.ends.send_replace((waiting, self.failure.take()));
     }
 }
 
@@ -249,12 +267,15 @@ impl<S: Store + 'static> Shared<S> {
         let tokens = self.tokens.as_ref().ok_or(StoreError::Stale)?;
         let round = waits.rounds.next().ok_or(StoreError::Stale)?;
         let asked_at = after(now, waits.begun.elapsed());
-        let count = ticket.tokens().max(waits.others);
-        let take = Take::new(ticket.lineage(), ticket.limit(), count);
+        let (lineage, limit) = (ticket.lineage(), ticket.limit());
         let is_shared = tokens.leases.usable() > Millis::ZERO && round < SHARED_ROUNDS;
         let asked = if is_shared {
-            tokens.ask(take).await
+            let others = waits.others.min(tokens.leases.tokens_at_once(&limit));
+            let take = Take::new(lineage, limit, ticket.tokens().max(others));
+            tokens.ask(ticket.key_id(), take).await
         } else {
+            // What others would take may come too late for this one.
+            let take = Take::new(lineage, limit, 1);
             tokens.take(take).await.map(Asked::Taken)
         };
         // Tokens are used up to an instant, and the request may have waited for a while.
@@ -292,8 +313,14 @@ impl<S: Store + 'static> Shared<S> {
             }
             // Without a clock the next time has to do.
             let Ok(now) = (self.clock)() else { continue };
-            let unused = self.keyring.unused_tokens(now);
-            tokens.give_back(&unused).await;
+            loop {
+                let unused = self.keyring.unused_tokens(now);
+                tokens.give_back(&unused).await;
+                // Not more than one call returns.
+                if unused.len() < UNUSED_MAX {
+                    break;
+                }
+            }
         }
     }
 

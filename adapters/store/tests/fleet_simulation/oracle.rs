@@ -198,7 +198,13 @@ fn limits(history: &History, written: &[Written], counting: Counting) -> Result<
         passed.sort_unstable();
         let of = |jolt: &&Jolt| process.is_some_and(|(node, _)| node == jolt.node);
         let jolts = history.jolts.iter().filter(of);
-        let mut losses: Vec<u64> = jolts.map(|jolt| jolt.at).collect();
+        // A process notices that its clock was set when it next reads it, for a request.
+        let noticed = |jolt: &Jolt| {
+            let own = history.asked.iter().filter(|asked| asked.node == jolt.node);
+            let sent = own.map(|asked| asked.sent);
+            sent.filter(|sent| *sent >= jolt.at).min()
+        };
+        let mut losses: Vec<u64> = jolts.filter_map(noticed).collect();
         let (mut lease, mut parts) = (0, 1);
         let limits = &limits[&lineage];
         if counting != Counting::PerProcess && !limits.is_counted {

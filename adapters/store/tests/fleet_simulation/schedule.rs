@@ -22,7 +22,7 @@ pub(crate) const KEYS: usize = 4;
 /// How far a wall clock is set back at most, unless it leaps. A limit may wait until the clock has
 /// caught up if that takes a minute at most, so no few of these steps add up to between the two.
 const STEP_BACK_MILLIS: u64 = 1_200;
-const LEAP_MILLIS: i64 = 100_000;
+const LEAP_MILLIS: i64 = 200_000;
 
 pub(crate) struct World {
     pub(crate) fleet: Fleet,
@@ -178,7 +178,7 @@ impl World {
         let clock = match self.rng.below(4) {
             0 => -(self.rng.below(STEP_BACK_MILLIS) as i64),
             1 => self.rng.below(STEP_BACK_MILLIS) as i64,
-            2 => -70_000,
+            2 => -LEAP_MILLIS,
             _ => 0,
         };
         match drawn {
