@@ -77,6 +77,7 @@ type parts struct {
 	// are taken at once.
 	tokens       *tokenCalls
 	leasesTokens bool
+	leases       Leases
 	uses         uses
 	noted        noted
 	maintenance  *maintenance
@@ -157,7 +158,7 @@ func NewAuthenticator(store RecordFinder, verifier *Verifier, options Options) (
 	shared.claims = newClaims()
 	if options.Limits != nil {
 		shared.tokens = newTokenCalls(options.Limits, orDefault(options.LimitsTimeout, limitsTimeoutDefault), options.Leases.within())
-		shared.leasesTokens = options.Leases.usable() > 0
+		shared.leases, shared.leasesTokens = options.Leases, options.Leases.usable() > 0
 		shared.run(func() { shared.returnTokens(orDefault(options.Leases.Length, leaseLengthDefault)) })
 	}
 	shared.uses.most = capacity

@@ -11,6 +11,8 @@ import (
 const (
 	leaseLengthDefault   = time.Second
 	limitsTimeoutDefault = time.Second
+
+	leaseProcessesDefault uint32 = 4
 )
 
 // Leases are how an [Authenticator] takes tokens of [Options.Limits]: for how long it may use what
@@ -44,6 +46,15 @@ func (l Leases) usable() time.Duration {
 
 func (l Leases) within() time.Duration {
 	return max(orDefault(l.Length, leaseLengthDefault), 0).Truncate(time.Millisecond) - l.usable()
+}
+
+// tokensAtOnce returns the most tokens of a limit to ask for, as the keyring does.
+func (l Leases) tokensAtOnce(limit RateLimit) uint32 {
+	holders := 4 * uint64(orDefault(l.Processes, leaseProcessesDefault))
+	length := uint64(max(orDefault(l.Length, leaseLengthDefault), 0).Milliseconds())
+	window := max(limit.limit.WindowMillis*holders, 1)
+	most := min(uint64(limit.limit.Limit)*length/window, uint64(limit.limit.Burst)/holders)
+	return uint32(max(most, 1))
 }
 
 // shareLimits fills in how the keyring takes tokens, if there are limits to take them of.

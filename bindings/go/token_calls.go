@@ -15,7 +15,7 @@ var (
 
 // tokenCalls asks for tokens of limits that all processes share.
 //
-// Requests that need tokens of the same lineage share one call. Each call has its own goroutine,
+// Requests that need tokens of the same key share one call. Each call has its own goroutine,
 // so that limits that hang hold no request for longer than the timeout. While they do not answer,
 // one request at a time tries them, and the others do not wait.
 type tokenCalls struct {
@@ -31,16 +31,18 @@ type tokenCalls struct {
 	asked, failed  atomic.Uint64
 }
 
-// wantedTokens is whose tokens, and by which limit.
+// wantedTokens is the key whose lease the tokens are for, and its limit.
 type wantedTokens struct {
-	lineage KeyID
-	limit   RateLimit
+	key   KeyID
+	limit RateLimit
 }
 
 // sharedCall is a call of one request that others wait for.
 type sharedCall struct {
-	// waiting is how many wait; final after done is closed.
+	// waiting is how many wait, and failure why the call has failed if it has; final after done is
+	// closed.
 	waiting uint32
+	failure error
 	done    chan struct{}
 }
 
@@ -98,7 +100,8 @@ func (t *tokenCalls) giveBack(ctx context.Context, rests []Rest) {
 	if len(rests) == 0 || t.fails.Load() {
 		return
 	}
-	ctx, cancel := context.WithTimeout(ctx, t.timeout)
+	// Later they are not taken back.
+	ctx, cancel := context.WithTimeout(ctx, min(t.timeout, t.within))
 	defer cancel()
 	defer func() { _ = recover() }()
 	_ = t.limits.GiveBack(ctx, rests)

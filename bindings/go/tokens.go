@@ -53,13 +53,22 @@ func (a *Authenticator) settleTokens(ctx context.Context, key string, request *c
 // takeAndGrant takes tokens for a request and those that ask meanwhile, or waits for another
 // request that does. The status is NeedsTokens if the check has to be made again.
 func (a *Authenticator) takeAndGrant(ctx context.Context, key string, request *capi.Request, waits *tokenWaits, clock func() uint64, decision *capi.Decision, ticket *capi.Ticket, wanted capi.TokenRequest) (capi.Status, error) {
-	take := Take{KeyID{wanted.Lineage}, RateLimit{wanted.Limit}, max(wanted.Tokens, waits.others)}
+	// Without leases, or after some rounds, what others would take may come too late for this one.
+	take := Take{KeyID{wanted.Lineage}, RateLimit{wanted.Limit}, 1}
+	var own *sharedCall
 	if a.leasesTokens && waits.rounds <= sharedRounds {
-		what := wantedTokens{take.Lineage, take.Limit}
+		take.Tokens = max(wanted.Tokens, min(waits.others, a.leases.tokensAtOnce(take.Limit)))
+	}
+	// While the limits fail, one tries them, and none waits for it.
+	if a.leasesTokens && waits.rounds <= sharedRounds && !a.tokens.fails.Load() {
+		what := wantedTokens{KeyID{wanted.KeyID}, take.Limit}
 		call, begun := a.tokens.join(what)
 		if !begun {
 			select {
 			case <-call.done:
+				if call.failure != nil {
+					return a.grantWithout(call.failure, key, request, waits, clock(), decision, ticket)
+				}
 				waits.others = call.waiting
 				return capi.NeedsTokens, nil
 			case <-ctx.Done():
@@ -68,27 +77,37 @@ func (a *Authenticator) takeAndGrant(ctx context.Context, key string, request *c
 		}
 		// After the grant, so that those who wait find what is left.
 		defer a.tokens.end(what, call)
+		own = call
 	}
 	askedAt := clock()
 	taken, err := a.tokens.take(ctx, take)
 	// Tokens are used up to an instant, and the request may have waited for a while.
 	now := clock()
-	grant := capi.Grant{Degraded: true}
-	switch {
-	case err == nil:
-		state := taken.State
-		if err := state.Move(taken.Clock, timeOf(now)); err != nil {
-			return capi.NeedsTokens, err
-		}
-		grant = capi.Grant{State: uint64(state), AskedAt: askedAt, TakenAt: millisOf(taken.Clock), Tokens: taken.Tokens}
-	case ctx.Err() != nil:
+	if ctx.Err() != nil && err != nil {
 		return capi.NeedsTokens, ctx.Err()
-	case !isLimitsAway(err):
-		return capi.NeedsTokens, err
-	default:
-		waits.failure = err
 	}
+	if err != nil {
+		if own != nil {
+			own.failure = err
+		}
+		return a.grantWithout(err, key, request, waits, now, decision, ticket)
+	}
+	state := taken.State
+	if err := state.Move(taken.Clock, timeOf(now)); err != nil {
+		return capi.NeedsTokens, err
+	}
+	grant := capi.Grant{State: uint64(state), AskedAt: askedAt, TakenAt: millisOf(taken.Clock), Tokens: taken.Tokens}
 	return a.ring.Grant(ticket, key, request, &grant, now, decision), nil
+}
+
+// grantWithout decides a check whose tokens could not be taken: by the share of this process, unless
+// the error is one of its lineage only.
+func (a *Authenticator) grantWithout(err error, key string, request *capi.Request, waits *tokenWaits, now uint64, decision *capi.Decision, ticket *capi.Ticket) (capi.Status, error) {
+	if !isLimitsAway(err) {
+		return capi.NeedsTokens, err
+	}
+	waits.failure = err
+	return a.ring.Grant(ticket, key, request, &capi.Grant{Degraded: true}, now, decision), nil
 }
 
 // refusedWithout returns the refusal of a request whose tokens could not be taken, and why.
