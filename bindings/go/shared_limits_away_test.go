@@ -51,9 +51,16 @@ func TestWithoutItsLimitsEachProcessLetsItsSharePass(t *testing.T) {
 }
 
 func TestWhileTheLimitsHangOneRequestWaits(t *testing.T) {
+	for name, leases := range lengths {
+		t.Run(name, func(t *testing.T) { oneRequestWaits(t, leases) })
+	}
+}
+
+func oneRequestWaits(t *testing.T, leases keystile.Leases) {
+	t.Helper()
 	fleet := newFleet(t)
 	key := fleet.hourly(10)
-	process := fleet.processWith(keystile.Options{Limits: fleet.limits, Leases: keystile.Leases{Length: -1}, LimitsTimeout: time.Second})
+	process := fleet.processWith(keystile.Options{Limits: fleet.limits, Leases: leases, LimitsTimeout: time.Second})
 	check := func(ctx context.Context) error {
 		decision, err := process.Check(ctx, key.Key.Expose(), keystile.Request{})
 		if decision.Allowed() {
@@ -91,6 +98,31 @@ func TestWhileTheLimitsHangOneRequestWaits(t *testing.T) {
 		decision, _ := process.Check(context.Background(), key.Key.Expose(), keystile.Request{})
 		return decision.Allowed()
 	})
+}
+
+// Those who wait for the call of another request do not ask again if it fails.
+func TestACallThatFailsFailsForAllThatWait(t *testing.T) {
+	fleet := newFleet(t)
+	key, process := fleet.fast(), fleet.process(keystile.Leases{})
+	release, before := fleet.limits.hang(), fleet.limits.takes.Load()
+	fleet.limits.fail(func(keystile.Take) error { return errNoRoute })
+	failed := make(chan error)
+	for range 8 {
+		go func() {
+			_, err := process.Check(context.Background(), key.Key.Expose(), keystile.Request{})
+			failed <- err
+		}()
+	}
+	eventually(t, "the others wait", func() bool { return keystile.WaitingForTokens(process) == 7 })
+	release()
+	for range 8 {
+		if err := <-failed; !errors.Is(err, errNoRoute) {
+			t.Error(err)
+		}
+	}
+	if calls := fleet.limits.takes.Load() - before; calls != 1 {
+		t.Errorf("%d calls", calls)
+	}
 }
 
 func TestARequestThatGoesAwayLeavesItsTokens(t *testing.T) {
