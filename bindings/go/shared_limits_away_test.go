@@ -125,6 +125,33 @@ func TestACallThatFailsFailsForAllThatWait(t *testing.T) {
 	}
 }
 
+func TestNoOneWaitsForTheRequestThatTriesLimitsThatHaveFailed(t *testing.T) {
+	fleet := newFleet(t)
+	key, process := fleet.fast(), fleet.process(keystile.Leases{})
+	fleet.limits.fail(func(keystile.Take) error { return errNoRoute })
+	check := func(ctx context.Context) (keystile.Decision, error) {
+		return process.Check(ctx, key.Key.Expose(), keystile.Request{})
+	}
+	if _, err := check(context.Background()); !errors.Is(err, errNoRoute) {
+		t.Fatal(err)
+	}
+	fleet.limits.fail(nil)
+	release, first := fleet.limits.hang(), make(chan bool)
+	go func() { first <- fleet.passes(process, key) }()
+	eventually(t, "one tries", func() bool { return fleet.limits.waiting.Load() == 1 })
+	ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
+	defer cancel()
+	for range 20 {
+		if decision, err := check(ctx); decision.Allowed() || !errors.Is(err, keystile.ErrStoreUnavailable) || ctx.Err() != nil {
+			t.Fatal(decision, err)
+		}
+	}
+	release()
+	if !<-first {
+		t.Error("refused")
+	}
+}
+
 func TestARequestThatGoesAwayLeavesItsTokens(t *testing.T) {
 	fleet := newFleet(t)
 	key, process := fleet.hourly(1), fleet.process(keystile.Leases{})
