@@ -194,7 +194,10 @@ impl Tokens {
         if unused.is_empty() || self.fails.load(Ordering::Relaxed) {
             return;
         }
-        let rest: Vec<_> = unused.iter().map(Rest::of).collect();
+        let mut rest: Vec<_> = unused.iter().map(Rest::of).collect();
+        // In one order, so that processes that give back to the same lineages do not wait for each
+        // other in turn.
+        rest.sort_unstable_by_key(|rest| (rest.lineage, rest.taken_at));
         // Later they are not taken back.
         let within = Duration::from_millis(self.leases.within().get());
         let _ = timeout(self.patience.min(within), self.limits.give_back(&rest)).await;

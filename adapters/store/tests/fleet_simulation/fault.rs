@@ -12,8 +12,6 @@ pub(crate) enum Fault {
     LimitsAreDoubled,
     /// The server of limits grants two tokens for each that it counts.
     LimitsGiveTwice,
-    /// It takes back ten times what it is given back.
-    RestsCountTenfold,
     /// The server of limits forgets what was spent, and no one is told.
     LimitsForget,
     /// Processes use their tokens for longer than they say.

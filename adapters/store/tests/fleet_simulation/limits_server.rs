@@ -97,12 +97,7 @@ impl LimitsServer {
         Ok(taken)
     }
 
-    async fn give_back(&self, mut rest: Vec<Rest>) -> Result<(), StoreError> {
-        if self.fault == Fault::RestsCountTenfold {
-            for rest in &mut rest {
-                rest.tokens *= 10;
-            }
-        }
+    async fn give_back(&self, rest: Vec<Rest>) -> Result<(), StoreError> {
         let (primary, replica) = {
             let states = self.states();
             (Arc::clone(&states.primary), Arc::clone(&states.replica))

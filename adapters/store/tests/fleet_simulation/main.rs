@@ -196,11 +196,6 @@ fn a_server_of_limits_that_gives_twice_is_found() {
 }
 
 #[test]
-fn a_server_of_limits_that_takes_too_much_back_is_found() {
-    finds(Fault::RestsCountTenfold, Invariant::Limit);
-}
-
-#[test]
 fn a_server_of_limits_that_forgets_is_found() {
     finds(Fault::LimitsForget, Invariant::Limit);
 }

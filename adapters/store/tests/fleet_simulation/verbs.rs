@@ -19,7 +19,7 @@ const LIMITS: [(u32, u64, u32); 5] = [
     (5, 500, 3),
     (10, 1_000, 10),
     (3, 200, 1),
-    (24, 800, 20),
+    (48, 800, 24),
 ];
 
 type Keys = Authenticator<RemoteStore>;
