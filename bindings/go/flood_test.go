@@ -12,19 +12,19 @@ import (
 	keystile "github.com/keystile/keystile/bindings/go"
 )
 
-// toldStore is told of changes by its database, and counts the polls.
-type toldStore struct {
+// notifiedStore hears of changes from its database, and counts the polls.
+type notifiedStore struct {
 	feedStore
 	polls   atomic.Int64
 	changed chan func()
 }
 
-func (s *toldStore) Events(ctx context.Context, key keystile.KeyID, after uint64, limit int) ([]keystile.NumberedEvent, error) {
+func (s *notifiedStore) Events(ctx context.Context, key keystile.KeyID, after uint64, limit int) ([]keystile.NumberedEvent, error) {
 	s.polls.Add(1)
 	return s.feedStore.Events(ctx, key, after, limit)
 }
 
-func (s *toldStore) Listen(ctx context.Context, changed func()) error {
+func (s *notifiedStore) Listen(ctx context.Context, changed func()) error {
 	s.changed <- changed
 	<-ctx.Done()
 	return ctx.Err()
@@ -34,7 +34,7 @@ func (s *toldStore) Listen(ctx context.Context, changed func()) error {
 // the polls of one moment, whatever the machine does besides.
 func TestAFloodOfNotificationsIsNoFloodOfPolls(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		store := &toldStore{feedStore: feedStore{mapStore: newMapStore()}, changed: make(chan func(), 1)}
+		store := &notifiedStore{feedStore: feedStore{mapStore: newMapStore()}, changed: make(chan func(), 1)}
 		verifier := keystile.Must(keystile.NewVerifier(nil, keystile.Must(keystile.StructuredFormat("acme"))))
 		authenticator := keystile.Must(keystile.NewAuthenticator(store, verifier,
 			keystile.Options{PollInterval: time.Hour, RevocationBound: 2 * time.Hour}))

@@ -20,9 +20,9 @@ const (
 // default.
 //
 // With leases of a length L, at most burst + limit × (T + L) / window requests of a lineage pass
-// in any time T in all processes together. Of the tokens that are free some may be refused to one
-// process because others hold them: at most a quarter of a burst if no more processes hold leases
-// than are named here.
+// in any time T in all processes together, if no more of them hold leases than are named here. Of
+// the tokens that are free some may be refused to one process because others hold them, at most a
+// quarter of a burst.
 type Leases struct {
 	// Length is the time L, 1 ms to 10 s; by default 1 s. Tokens are used for three eighths of
 	// it, and those that are left are given back within the other five. A negative value turns

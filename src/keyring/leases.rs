@@ -15,9 +15,11 @@ const PROCESSES_MAX: u32 = 100_000;
 /// processes; see [`KeyringBuilder::shared_limits`](super::KeyringBuilder::shared_limits).
 ///
 /// With leases of a length L, at most `burst + limit × (T + L) / window` requests of a lineage
-/// pass in any time T in all processes together, and of the tokens that are free some may be
-/// refused to one process because others hold them: at most a quarter of a burst if no more
-/// processes hold leases than are named here. The default is a length of 1 s for 4 processes.
+/// pass in any time T in all processes together, if no more processes hold leases than are named
+/// here, and if each asks for one key's tokens once at a time. A request that waited for a token
+/// counts at the instant at which that was granted. Of the tokens that are free some may be
+/// refused to one process because others hold them, at most a quarter of a burst. The default is
+/// a length of 1 s for 4 processes.
 ///
 /// ```
 /// use keystile::{Leases, Millis};

@@ -27,9 +27,9 @@ pub use self::stored::StoredLimits;
 /// the tests.
 ///
 /// In any time T, at most `burst + limit × T / window` tokens of a limit are granted, by the
-/// clock of the limits, however many processes ask. A process that uses a token only within a
-/// time L of its request for it, and gives others back within L, adds at most `limit × L /
-/// window` to what passes in any time T. If the state is lost, one burst more may pass.
+/// clock of the limits, however many processes ask, and what was given back in T again. So in
+/// all processes together no more than that passes and what they hold when T begins, of which
+/// the `Leases` of the core have a limit. If the state is lost, one burst more may pass.
 ///
 /// The keys of a lineage share what they spend. If their limits differ, as while a change has
 /// reached one of two keys, none of the limits gives back what was spent by another.

@@ -52,7 +52,8 @@ pub struct keystile_keyring_options {
     /// Not 0: rate limits are counted in one place for several processes, and a check whose key
     /// has a rate limit may return `KEYSTILE_NEEDS_TOKENS`. Tokens are leased for this long, 1 ms
     /// to 10 s, a second as a rule: in any time T, at most burst + limit * (T + this) / window
-    /// requests pass in all processes. `KEYSTILE_DURATION_NONE`: each request takes a token of
+    /// requests pass in all processes, if no more hold leases than `lease_processes`.
+    /// `KEYSTILE_DURATION_NONE`: each request takes a token of
     /// its own. 0: the keyring counts its limits itself.
     pub lease_millis: u64,
     /// How many processes hold leases at once, 1 to 100,000; by default 4. A ticket asks

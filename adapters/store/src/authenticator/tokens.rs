@@ -67,7 +67,8 @@ pub(super) struct Tokens {
 /// The key whose lease the tokens are for, and its limit.
 type Wanted = (KeyId, RateLimit);
 
-/// What those who waited for a call are told: how many they were, and why it has failed if it has.
+/// What a call leaves for those who waited for it: how many they were, and why it has failed if
+/// it has.
 type Ended = (u32, Option<Arc<StoreError>>);
 
 struct Call {

@@ -22,6 +22,9 @@ use crate::verbs::TRIES_MAX;
 /// refused. What a faster one takes counts by the slower one as the time that it takes at the
 /// faster rate.
 ///
+/// While a change of a limit spreads, a process that still has the old one may pass up to one
+/// burst of it again after each refusal by the new one, until it has read the change.
+///
 /// Each take is two statements, and again two for each other process that took between them.
 /// Processes that take several tokens at once for a key in heavy use are not in each other's way.
 ///

@@ -12,7 +12,7 @@ pub(crate) enum Fault {
     LimitsAreDoubled,
     /// The server of limits grants two tokens for each that it counts.
     LimitsGiveTwice,
-    /// The server of limits forgets what was spent, and no one is told.
+    /// The server of limits forgets what was spent, and nothing reports it.
     LimitsForget,
     /// Processes use their tokens for longer than they say.
     LeasesAreLonger,

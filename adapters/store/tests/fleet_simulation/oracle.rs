@@ -18,7 +18,7 @@ const MILLION: u64 = 1_000_000;
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Invariant {
     /// "No request that is sent after a revocation's commit + bound is allowed anywhere", nor one
-    /// in the process that was told to revoke once that has returned.
+    /// in the process that was asked to revoke, once that has returned.
     Revocation,
     /// "In any time T at most burst + limit·T/window pass."
     Limit,

@@ -1764,7 +1764,8 @@ typedef struct keystile_keyring_options {
      * Not 0: rate limits are counted in one place for several processes, and a check whose key
      * has a rate limit may return `KEYSTILE_NEEDS_TOKENS`. Tokens are leased for this long, 1 ms
      * to 10 s, a second as a rule: in any time T, at most burst + limit * (T + this) / window
-     * requests pass in all processes. `KEYSTILE_DURATION_NONE`: each request takes a token of
+     * requests pass in all processes, if no more hold leases than `lease_processes`.
+     * `KEYSTILE_DURATION_NONE`: each request takes a token of
      * its own. 0: the keyring counts its limits itself.
      */
     uint64_t lease_millis;
